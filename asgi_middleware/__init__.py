@@ -1,0 +1,78 @@
+"""Pure-ASGI wrapper classes: one class is one concern, for any framework and any server.
+
+Every public name is imported on first use, so that taking one class loads no other class's dependencies:
+``from asgi_middleware import CORSMiddleware`` loads neither PyJWT nor structlog nor prometheus-client nor brotli.
+
+Example:
+    >>> from asgi_middleware import CORSMiddleware
+    >>> async def app(scope, receive, send): ...
+    >>> app = CORSMiddleware(app, allow_origins=["https://app.example"])
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from asgi_middleware._version import __version__
+
+if TYPE_CHECKING:
+    from asgi_middleware._core.config import ConfigurationError
+    from asgi_middleware._core.exchange import Exchange, add_fields, timing
+    from asgi_middleware._stack import layer, stack
+    from asgi_middleware.auth import JWTAuthMiddleware
+    from asgi_middleware.compression import CompressionMiddleware
+    from asgi_middleware.cors import CORSMiddleware
+    from asgi_middleware.limits import RequestBodyLimitMiddleware
+    from asgi_middleware.logging import CorrelationIdMiddleware, LoggingMiddleware
+    from asgi_middleware.metrics import MetricsEndpoint, PrometheusMiddleware
+    from asgi_middleware.problems import ProblemDetailsMiddleware
+
+__all__ = [
+    "CORSMiddleware",
+    "CompressionMiddleware",
+    "ConfigurationError",
+    "CorrelationIdMiddleware",
+    "Exchange",
+    "JWTAuthMiddleware",
+    "LoggingMiddleware",
+    "MetricsEndpoint",
+    "ProblemDetailsMiddleware",
+    "PrometheusMiddleware",
+    "RequestBodyLimitMiddleware",
+    "__version__",
+    "add_fields",
+    "layer",
+    "stack",
+    "timing",
+]
+
+# Public name -> the module it is imported from (PEP 562).
+_HOME = {
+    "CORSMiddleware": "asgi_middleware.cors",
+    "CompressionMiddleware": "asgi_middleware.compression",
+    "ConfigurationError": "asgi_middleware._core.config",
+    "CorrelationIdMiddleware": "asgi_middleware.logging",
+    "Exchange": "asgi_middleware._core.exchange",
+    "JWTAuthMiddleware": "asgi_middleware.auth",
+    "LoggingMiddleware": "asgi_middleware.logging",
+    "MetricsEndpoint": "asgi_middleware.metrics",
+    "ProblemDetailsMiddleware": "asgi_middleware.problems",
+    "PrometheusMiddleware": "asgi_middleware.metrics",
+    "RequestBodyLimitMiddleware": "asgi_middleware.limits",
+    "add_fields": "asgi_middleware._core.exchange",
+    "layer": "asgi_middleware._stack",
+    "stack": "asgi_middleware._stack",
+    "timing": "asgi_middleware._core.exchange",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value  # the next look-up is a plain attribute access
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

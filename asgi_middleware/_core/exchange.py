@@ -1,0 +1,194 @@
+"""The Exchange: the one record that a connection carries past all our classes.
+
+A scope flows inwards only: whoever adds a key writes into a copy, so that an outer class never sees it. What has to
+flow outwards or sideways (the request id, who was authenticated, why a request was refused, fields that a handler adds
+to the access line) therefore lives in one mutable object that all copies of the scope share, at
+``scope["asgi_middleware"]``.
+
+Two rules:
+
+1. Whichever of our classes comes first makes it, by :func:`enter`. Each concern writes its own slots and treats every
+   other one as optional: any class works alone.
+2. An Exchange belongs to one connection and ends with it. It must not keep the scope alive in a circle, which only the
+   garbage collector could free, once per request: so the innermost scope is kept only while someone follows it.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final
+
+from asgi_middleware._core.headers import HeaderIndex, index_headers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from asgi_middleware._core.refusals import Refusal
+    from asgi_middleware._core.types import Scope
+
+SCOPE_KEY: Final = "asgi_middleware"
+
+
+class Exchange:
+    """What one connection's classes tell each other, and what a handler may tell them.
+
+    Every slot has a default on the class, so that making one costs no assignments.
+
+    Attributes:
+        scope: The innermost scope seen so far, while a class follows it (see :meth:`follow`); else None. Frameworks
+            write the matched route into the scope that reached them.
+        request_id: The correlation id, checked and safe to send.
+        trace: The W3C trace context of this request, if one is kept.
+        route: The route template, where an integration or a handler set it. Read it through ``routes.route_of``.
+        subject: Who was authenticated: the token's subject.
+        refusal: The refusal that answered this connection instead of the app.
+        error: An unhandled exception of the app that one of our classes has answered in its stead.
+        cors: The reason code of the CORS decision.
+        compression: The figures of the compression class.
+    """
+
+    scope: Scope | None = None
+    request_id: str | None = None
+    trace: Any = None
+    route: str | None = None
+    subject: str | None = None
+    refusal: Refusal | None = None
+    error: BaseException | None = None
+    cors: str | None = None
+    compression: Any = None
+
+    _index: HeaderIndex | None = None
+    _claims: tuple[str, ...] = ()
+
+    def headers(self, scope: Scope) -> HeaderIndex:
+        """Give the one-pass look-up of ``scope["headers"]``, built once and shared while the object stays the same."""
+        raw = scope.get("headers")
+        index = self._index
+        if index is None or index.source is not raw:
+            index = self._index = index_headers(raw)
+        return index
+
+    def claim(self, concern: str) -> bool:
+        """Take a concern for this connection: True for the first class that asks, False for a nested copy of it.
+
+        A stack may hold the same class twice (once around the app, once around a mounted app). The inner one then steps
+        aside, so that a request is counted and logged once.
+        """
+        if concern in self._claims:
+            return False
+        self._claims += (concern,)
+        return True
+
+    def claimed(self, concern: str) -> bool:
+        """Tell whether a class of this concern stands further out."""
+        return concern in self._claims
+
+    def follow(self, scope: Scope) -> bool:
+        """Keep the innermost scope from here on; True for the first follower, who ends it by ``exchange.scope = None``.
+
+        To be ended in a ``finally``, after the route was read: a scope kept for longer forms a circle with this object.
+        """
+        first = self.scope is None
+        self.scope = scope
+        return first
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields that handlers added for the access line."""
+        # setdefault is one step for every thread; a dict made behind an `if` could be made twice, and one lost.
+        fields: dict[str, Any] = self.__dict__.setdefault("_fields", {})
+        return fields
+
+    def add_fields(self, **fields: Any) -> None:
+        """Add fields to the access line; a later value of the same name wins."""
+        self.fields.update(fields)
+
+    def add_timing(self, name: str, seconds: float) -> None:
+        """Add `seconds` to the time spent in `name`."""
+        # One append is safe from every thread; adding up in place is not.
+        self.__dict__.setdefault("_timings", []).append((name, seconds))
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """The seconds spent by name, each name's times added up, in the order of first use."""
+        totals: dict[str, float] = {}
+        for name, seconds in tuple(self.__dict__.get("_timings", ())):
+            totals[name] = totals.get(name, 0.0) + seconds
+        return totals
+
+
+def exchange_of(scope: Scope) -> Exchange | None:
+    """Give the connection's Exchange, or None where none of our classes has made one."""
+    exchange = scope.get(SCOPE_KEY)
+    return exchange if isinstance(exchange, Exchange) else None
+
+
+def enter(scope: Scope) -> tuple[Scope, Exchange]:
+    """Give the scope to pass on and the Exchange of this connection.
+
+    The outermost of our classes gets a shallow copy that holds a new Exchange; the caller's scope stays as it was.
+    Every further class gets the very scope it came with. A class that adds keys of its own copies that scope and calls
+    :func:`enter` on the copy, or sets ``exchange.scope`` itself when it is followed.
+    """
+    exchange = scope.get(SCOPE_KEY)
+    if type(exchange) is Exchange:
+        if exchange.scope is not None:
+            exchange.scope = scope
+        return scope, exchange
+    exchange = Exchange()
+    inner = dict(scope)
+    inner[SCOPE_KEY] = exchange
+    headers = inner.get("headers")
+    if headers is not None and not isinstance(headers, list | tuple):
+        # A one-shot iterator is legal and could be read only once, by whoever comes first.
+        inner["headers"] = list(headers)
+    return inner, exchange
+
+
+current_exchange: ContextVar[Exchange | None] = ContextVar("asgi_middleware_exchange", default=None)
+"""The Exchange of the request being served, for code that has no scope at hand.
+
+Set at the start of every request by the classes that give handlers a context, and reset by token in ``finally``. The
+scope is the authority; this is a convenience.
+"""
+
+
+def add_fields(**fields: Any) -> None:
+    """Add fields to the access line of the request being served, from any handler, thread or child task.
+
+    Outside a request, or without a class that sets the context, nothing happens::
+
+        from asgi_middleware import add_fields
+
+
+        async def handler(request):
+            add_fields(user_id=42, plan="pro")
+    """
+    exchange = current_exchange.get()
+    if exchange is not None:
+        exchange.fields.update(fields)
+
+
+@contextmanager
+def timing(name: str) -> Iterator[None]:
+    """Measure a block and add its seconds to the request being served, under `name`.
+
+    Times of the same name are added up. The block's time counts also when it raises::
+
+        from asgi_middleware import timing
+
+        with timing("db"):
+            ...
+
+    Args:
+        name: What the time was spent on; a short word such as "db" or "render".
+    """
+    exchange = current_exchange.get()
+    begun = perf_counter()
+    try:
+        yield
+    finally:
+        if exchange is not None:
+            exchange.add_timing(name, perf_counter() - begun)

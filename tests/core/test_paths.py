@@ -1,0 +1,303 @@
+"""Path rules: an exemption holds only where no two readers of the path could disagree."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asgi_middleware._core.config import ConfigurationError
+from asgi_middleware._core.paths import PathRules, app_path, canonical_path, is_ambiguous
+from asgi_middleware.testing import http_scope, websocket_scope
+
+
+def scope_of(path: str, method: str = "GET", **keys):
+    return http_scope(method, path, **keys)
+
+
+class TestExempts:
+    """What is free, and what is not."""
+
+    @pytest.mark.parametrize(
+        ("rule", "path"),
+        [
+            ("/", "/"),
+            ("/health", "/health"),
+            ("/health/", "/health/"),
+            ("/files/*", "/files/a.txt"),
+            ("/files/*", "/files/grüße.txt"),
+            ("/files/*.css", "/files/site.css"),
+            ("/files/*.css", "/files/.css"),
+            ("/static/**", "/static"),
+            ("/static/**", "/static/"),
+            ("/static/**", "/static/a/b/c.js"),
+            ("/**", "/"),
+            ("/**", "/a/b"),
+            ("/a/**/z", "/a/z"),
+            ("/a/**/z", "/a/b/c/z"),
+            ("GET /health", "/health"),
+            (re.compile(r"/v[0-9]+/ping"), "/v2/ping"),
+            ("/with space", "/with space"),
+        ],
+    )
+    def test_the_declared_path(self, rule, path):
+        """A declared path is exempt."""
+        assert PathRules([rule]).exempts(scope_of(path))
+
+    @pytest.mark.parametrize(
+        ("rule", "path"),
+        [
+            ("/health", "/healthz"),
+            ("/health", "/health/x"),
+            ("/health", "/Health"),
+            ("/health", "/"),
+            ("/health", "/admin/health"),
+            ("/health", "/health\n"),
+            ("/files/*", "/files/a/b"),
+            ("/files/*", "/files/"),
+            ("/files/*", "/files"),
+            ("/static/**", "/staticx"),
+            ("/a/**/z", "/a/b/zz"),
+            ("POST /health", "/health"),
+            (re.compile(r"/v[0-9]+/ping"), "/v2/ping/x"),
+            (re.compile(r"/v[0-9]+/ping"), "/x/v2/ping"),
+        ],
+    )
+    def test_its_neighbours_are_not(self, rule, path):
+        """Nothing beyond the declared path is exempt: patterns match the whole path."""
+        assert not PathRules([rule]).exempts(scope_of(path))
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "//static/x",
+            "/static//x",
+            "/static/../admin",
+            "/static/./x",
+            "/static/..",
+            "/static/.",
+            "/static/x;y=1",
+            "/static/..;/admin",
+            "/static\\..\\admin",
+            "/static/x?y",
+            "/static/x#y",
+            "/static/%2e%2e/admin",
+            "/static/a%2fb",
+            "/static/x\x00",
+            "/static/x\n",
+            "/static/x\x7f",
+            "static/x",
+            "http://host/static/x",
+            "*",
+            "",
+        ],
+    )
+    def test_an_ambiguous_path_is_never_exempt(self, path):
+        """On these two readers may disagree, so the widest rule does not free them."""
+        rules = PathRules(["/**", "/static/**", re.compile(".*", re.DOTALL)])
+        assert not rules.exempts(scope_of(path, raw_path=None))
+
+    @pytest.mark.parametrize(
+        "raw_path",
+        [
+            b"/static%2Fx",
+            b"/static%2fx",
+            b"/static/%5c",
+            b"/static/%00",
+            b"/static/x%3Fy",
+            b"/static/%23",
+            b"/%2e%2e/x",
+        ],
+    )
+    def test_raw_bytes_are_watched(self, raw_path):
+        """A delimiter that arrived encoded makes the path ambiguous, though it looks plain once decoded."""
+        assert not PathRules(["/static/**"]).exempts(scope_of("/static/x", raw_path=raw_path))
+
+    def test_a_query_in_raw_path_is_no_part_of_the_path(self):
+        """Callers that leave the query in raw_path do not lose their exemptions."""
+        assert PathRules(["/health"]).exempts(scope_of("/health", raw_path=b"/health?next=%2Fadmin"))
+
+    @pytest.mark.parametrize(
+        "headers",
+        [[(b"host", b"x/health?")], [(b"x-forwarded-uri", b"/health")], [(b"x-original-url", b"/health")]],
+    )
+    def test_headers_say_nothing(self, headers):
+        """Neither Host nor a forwarding header moves a request to an exempt path."""
+        assert not PathRules(["/health"]).exempts(scope_of("/admin", headers=headers))
+
+    def test_a_lower_case_method_is_not_the_method(self):
+        """Methods are case-sensitive (RFC 9110 9.1)."""
+        assert not PathRules(["GET /health"]).exempts(scope_of("/health", "get"))
+
+    def test_several_methods_of_one_path(self):
+        """A path may be exempt for some methods; a rule without a method frees them all."""
+        rules = PathRules(["GET /a", "HEAD /a"])
+        assert [rules.exempts(scope_of("/a", method)) for method in ("GET", "HEAD", "POST")] == [True, True, False]
+        assert PathRules(["GET /a", "/a"]).exempts(scope_of("/a", "POST"))
+        assert PathRules(["/a", "GET /a"]).exempts(scope_of("/a", "POST"))
+
+    def test_a_websocket_has_no_method(self):
+        """A rule without a method covers a WebSocket, one with a method does not."""
+        assert PathRules(["/ws"]).exempts(websocket_scope("/ws"))
+        assert not PathRules(["GET /ws"]).exempts(websocket_scope("/ws"))
+
+    @given(st.text(alphabet="/.ab%;?\\", max_size=12))
+    def test_an_exempt_path_is_its_own_canonical_form(self, path):
+        """Whatever is exempt names one resource, up to a trailing slash."""
+        if PathRules(["/**"]).exempts(scope_of(path, raw_path=None)):
+            assert path in {canonical_path(path), f"{canonical_path(path)}/"}
+
+
+class TestRootPath:
+    """The root path is taken off by whole segments."""
+
+    @pytest.mark.parametrize(
+        ("root_path", "path", "expected"),
+        [
+            ("", "/health", "/health"),
+            ("/v1", "/v1/health", "/health"),
+            ("/v1/", "/v1/health", "/health"),
+            ("/v1", "/health", "/health"),
+            ("/v1", "/v1", "/"),
+            ("/v", "/v1/health", None),
+            ("/v1", "/v1/v1/health", "/v1/health"),
+        ],
+    )
+    def test_app_path(self, root_path, path, expected):
+        """With and without the prefix in the path; a prefix that ends within a segment is ambiguous."""
+        assert app_path(scope_of(path, root_path=root_path)) == expected
+
+    def test_exemptions_are_relative_to_it(self):
+        """The rule is written as the application sees the path."""
+        rules = PathRules(["/health"])
+        assert rules.exempts(scope_of("/v1/health", root_path="/v1"))
+        assert not rules.exempts(scope_of("/v1/v1/health", root_path="/v1"))
+        assert not rules.exempts(scope_of("/v1/health", root_path="/v"))
+
+    def test_a_missing_path_is_not_exempt(self):
+        """A scope without a path is never exempt, and always concerned."""
+        rules = PathRules(["/**"])
+        assert not rules.exempts({"type": "http"})
+        assert rules.concerns({"type": "http"})
+
+
+class TestConcerns:
+    """A rule that tightens holds for any reading of the path."""
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/admin",
+            "/admin/",
+            "/admin/users",
+            "//admin",
+            "///admin///",
+            "/x/../admin",
+            "/./admin",
+            "/admin;a=1",
+            "/admin;a=1/users",
+            "/%61dmin",
+            "/admin%2Fusers",
+            "/x\\..\\admin",
+            "/admin?x",
+            "/admin#x",
+            "admin",
+        ],
+    )
+    def test_every_reading_counts(self, path):
+        """However a router reads it, the rule is not slipped past."""
+        assert PathRules(["/admin/**"]).concerns(scope_of(path))
+
+    @pytest.mark.parametrize("path", ["/", "/administrator", "/x/admin"])
+    def test_other_paths_do_not(self, path):
+        """A path that no router reads as the rule's is not concerned."""
+        assert not PathRules(["/admin/**"]).concerns(scope_of(path))
+
+    @pytest.mark.parametrize(
+        ("root_path", "path"), [("/v1", "/v1/admin"), ("/v1", "/admin"), ("/v", "/v/admin"), ("/x", "/xadmin")]
+    )
+    def test_with_and_without_the_root_path(self, root_path, path):
+        """By segment or as a bare prefix, both count."""
+        assert PathRules(["/admin"]).concerns(scope_of(path, root_path=root_path))
+
+    def test_methods_in_any_case(self):
+        """Some servers pass on "post" as the client sent it."""
+        rules = PathRules(["POST /upload"])
+        assert rules.concerns(scope_of("/upload", "post"))
+        assert not rules.concerns(scope_of("/upload", "GET"))
+
+
+class TestCanonicalPath:
+    """One form for all spellings."""
+
+    @pytest.mark.parametrize(
+        ("path", "expected"),
+        [("", "/"), ("/", "/"), ("//a//b/", "/a/b"), ("/a/./b/../c", "/a/c"), ("/../a", "/a"), ("/a/..", "/")],
+    )
+    def test_forms(self, path, expected):
+        """Slashes merged, dot segments resolved, no trailing slash."""
+        assert canonical_path(path) == expected
+
+    @given(st.text(alphabet="/.ab", max_size=15))
+    def test_is_idempotent(self, path):
+        """The canonical form of a canonical form is itself."""
+        assert canonical_path(canonical_path(path)) == canonical_path(path)
+
+    def test_ambiguity_of_the_canonical_form(self):
+        """A canonical path of plain characters is not ambiguous."""
+        assert not is_ambiguous(canonical_path("//a/../b/"), None)
+
+
+class TestConstruction:
+    """Wrong rules are found at construction, all at once."""
+
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            "health",
+            "",
+            "GET health",
+            "GET",
+            "/a//b",
+            "/a/../b",
+            "/a?x=1",
+            "/a#b",
+            "/a;b",
+            "/%41",
+            "/a**",
+            5,
+            None,
+            b"/bytes",
+            re.compile(b"/a"),
+        ],
+    )
+    def test_a_wrong_rule(self, rule):
+        """What could never match, or means something else than it says, is refused with a fix."""
+        with pytest.raises(ConfigurationError) as caught:
+            PathRules([rule])
+        (problem,) = caught.value.problems
+        assert problem.option == "exclude_paths"
+        assert problem.code == "invalid_path_rule"
+        assert problem.fix
+
+    @pytest.mark.parametrize(
+        ("rules", "code"), [("/health", "string_for_list"), (5, "not_a_list"), (re.compile("/a"), "string_for_list")]
+    )
+    def test_not_a_list(self, rules, code):
+        """One rule where a list is needed is named as such."""
+        with pytest.raises(ConfigurationError) as caught:
+            PathRules(rules)
+        assert [problem.code for problem in caught.value.problems] == [code]
+
+    def test_all_problems_at_once(self):
+        """Every wrong rule is listed."""
+        with pytest.raises(ConfigurationError) as caught:
+            PathRules(["a", "/ok", "b"], option="exempt")
+        assert [problem.value for problem in caught.value.problems] == ["a", "b"]
+
+    def test_size(self):
+        """No rules are false, and every rule counts."""
+        assert not PathRules([])
+        assert len(PathRules(["/a", "/b/*", re.compile("/c")])) == 3
