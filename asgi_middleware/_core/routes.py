@@ -218,8 +218,6 @@ def _walk_route(
         convertors = getattr(route, "param_convertors", None) or {}
         place = _join(prefix, template, convertors)
         inner = _join(prefix, template.removesuffix(_REST), convertors)
-        if not place.template:
-            place = _Place("/", "/")
     yield named, endpoint, place, is_mount
     if route is not named:
         yield route, endpoint, place, is_mount

@@ -155,6 +155,21 @@ async def test_a_router_that_is_mounted_twice_is_told_apart_by_the_path(path: st
         assert watch.route == path.replace("acme", "{tenant}")
 
 
+async def test_a_mount_that_shortens_the_path() -> None:
+    """Before Starlette 0.33 a Mount moved its part of the path into root_path; the two together fit the pattern."""
+    shared = StarletteRouter(routes=[Route("/x", page)])
+    app = Starlette(routes=[Mount("/one/{tenant}", app=shared), Mount("/two", app=shared)])
+
+    async def old(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope, receive, send)
+        scope["path"] = "/x"
+        del scope["app_root_path"]
+
+    watch = Watch(old)
+    await http(watch, "GET", "/two/x")
+    assert watch.route == "/two/x"
+
+
 async def test_the_root_path_of_a_deployment_is_no_part_of_the_template() -> None:
     """A server's ``root_path`` does not enter the template."""
     watch = Watch(starlette_app())
@@ -256,6 +271,19 @@ async def test_fastapi(method: str, path: str, status: int, template: str | None
         assert result.status == status
         unmatched = "/m/{n}/{path}" if prefix else None
         assert watch.route == (unmatched if template is None else prefix + template)
+
+
+@pytest.mark.parametrize(("path", "template"), [("/inc/1", "/inc/{x}"), ("/mnt/1", "/mnt/{x}")])
+async def test_fastapi_router_included_and_mounted(path: str, template: str) -> None:
+    """A router that is both included and mounted has the template of the way that was taken."""
+    router = APIRouter()
+    router.get("/{x}")(lambda x: x)
+    app = FastAPI()
+    app.mount("/mnt", router)
+    app.include_router(router, prefix="/inc")
+    watch = Watch(app)
+    assert (await http(watch, "GET", path)).status == 200
+    assert watch.route == template
 
 
 @pytest.mark.parametrize(

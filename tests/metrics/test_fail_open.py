@@ -1,0 +1,137 @@
+"""Metrics fail open: with any step of the recording made to raise, the ASGI stream is the same, byte for byte."""
+
+import logging
+from typing import Any
+
+import pytest
+from prometheus_client import Counter, Gauge, Histogram
+
+from asgi_middleware._core.refusals import Refusal
+from asgi_middleware.metrics import families, middleware, recording
+from asgi_middleware.testing.driver import Result, drive, http_scope, websocket, websocket_scope
+
+pytestmark = pytest.mark.anyio
+
+
+class Broken(Exception):  # noqa: N818 -- what the storage raises
+    pass
+
+
+def broken(*arguments: Any, **options: Any) -> Any:
+    """Fail, as a full disk would."""
+    raise Broken
+
+
+async def http_app(scope: Any, receive: Any, send: Any) -> None:
+    """Read a body, stream an answer; refuse, raise, or notice that the client left, as the path says."""
+    if scope["path"] == "/refused":
+        await Refusal(403, "no").send(scope, receive, send)
+        return
+    while (message := await receive()).get("more_body"):
+        pass
+    if scope["path"] == "/raises":
+        raise ValueError
+    await send({"type": "http.response.start", "status": 503, "headers": [(b"a", b"b")]})
+    for chunk in (b"one", b"two"):
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    if message["type"] != "http.disconnect":
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def websocket_app(scope: Any, receive: Any, send: Any) -> None:
+    """Echo; refuse or raise, as the path says."""
+    if scope["path"] == "/refused":
+        await Refusal(403, "no").send(scope, receive, send)
+        return
+    await receive()
+    await send({"type": "websocket.accept"})
+    if scope["path"] == "/raises":
+        raise ValueError
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"]})
+
+
+async def conversations(wrap: Any) -> list[Result]:
+    """Hold the same conversations, whatever is wrapped around the apps."""
+    http_wrapped, websocket_wrapped = wrap(http_app), wrap(websocket_app)
+    body = [
+        {"type": "http.request", "body": b"1", "more_body": True},
+        {"type": "http.request", "body": b"2", "more_body": False},
+    ]
+    results = [
+        await drive(http_wrapped, http_scope("POST", path), script, raise_exceptions=False)
+        for path in ("/", "/raises", "/refused")
+        for script in (body, [{"type": "http.disconnect"}])
+    ]
+    results += [
+        await websocket(websocket_wrapped, path, messages=["a", "b"], raise_exceptions=False)
+        for path in ("/", "/raises", "/refused")
+    ]
+    early = [{"type": "websocket.disconnect"}]
+    results.append(await drive(websocket_wrapped, websocket_scope("/refused"), early, raise_exceptions=False))
+    return results
+
+
+def what_happened(results: list[Result]) -> list[Any]:
+    """Give what a server and an app can tell of each conversation."""
+    return [(result.sent, result.received, type(result.exception)) for result in results]
+
+
+SITES = {
+    "gauge inc": (Gauge, "inc", {"active_requests", "websocket_active"}),
+    "gauge dec": (Gauge, "dec", {"active_requests", "websocket_active"}),
+    "histogram": (Histogram, "observe", {"request_duration", "body_sizes", "websocket_duration"}),
+    "counter": (Counter, "inc", None),
+    "labels": (families.Family, "admit", None),
+    "route": (recording, "route_of", {"labels", "websocket_handshakes", "websocket_active"}),
+    "status": (recording, "status_label", {"labels", "websocket_handshakes"}),
+    "error": (recording, "error_label", set()),
+    "close code": (recording, "close_code_label", {"websocket_duration"}),
+    "ends": (middleware, "ends_response", {"message"}),
+    "size": (middleware, "add_size", {"message"}),
+    "phase": (middleware, "phase_of", {"message"}),
+    "scheme": (recording, "scheme_label", {"active_requests"}),
+    "raised": (middleware, "raised_outcome", {"message"}),
+    "logging": (logging.Logger, "_log", set()),
+}
+
+
+@pytest.mark.parametrize("site", SITES)
+async def test_the_stream_is_the_same(metrics: Any, monkeypatch: pytest.MonkeyPatch, site: str) -> None:
+    """With one recording step raising, messages, their number and exceptions are those of the bare apps [T16-T19]."""
+    bare = what_happened(await conversations(lambda app: app))
+    owner, name, sites = SITES[site]
+    monkeypatch.setattr(owner, name, broken)
+    wrapped = what_happened(await conversations(lambda app: metrics.wrap(app, body_sizes=True)))
+    assert wrapped == bare
+    if sites is not None:
+        assert set(metrics.errors()) == sites
+
+
+async def test_everything_at_once(metrics: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every step raising, the failure counter included, the stream is still the same."""
+    bare = what_happened(await conversations(lambda app: app))
+    for owner, name, _ in SITES.values():
+        monkeypatch.setattr(owner, name, broken)
+    assert what_happened(await conversations(lambda app: metrics.wrap(app, body_sizes=True))) == bare
+
+
+async def test_what_works_is_recorded(metrics: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One broken site takes no other figure with it."""
+    monkeypatch.setattr(Gauge, "dec", broken)
+    await conversations(lambda app: metrics.wrap(app, body_sizes=True))
+    assert sum(metrics.requests().values()) == 6
+    assert metrics.read("asgi_middleware_refusals_total", "protocol") == {"http": 2, "websocket": 2}
+
+
+async def test_failures_are_counted_and_reported_once(
+    metrics: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each site counts all its failures and logs the first, with its traceback."""
+    monkeypatch.setattr(Histogram, "observe", broken)
+    for _ in range(3):
+        await conversations(metrics.wrap)
+    assert metrics.errors() == {"request_duration": 18, "websocket_duration": 6}
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+    assert {record.name for record in caplog.records} == {"asgi_middleware.metrics"}
+    assert all(record.exc_info is not None and record.exc_info[0] is Broken for record in caplog.records)
