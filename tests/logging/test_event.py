@@ -1,0 +1,255 @@
+"""The access event of LoggingMiddleware: what is written of a request and of a WebSocket session."""
+
+from collections.abc import MutableMapping
+from typing import Any
+
+import pytest
+
+from asgi_middleware._core.exchange import add_fields, exchange_of, timing
+from asgi_middleware._core.refusals import Refusal
+from asgi_middleware.logging import (
+    FIELDS,
+    LoggingMiddleware,
+    Redaction,
+)
+from asgi_middleware.testing import drive, http, websocket
+
+pytestmark = pytest.mark.anyio
+
+Lines = list[MutableMapping[str, Any]]
+
+START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]}
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    """Answer with five bytes."""
+    await send(START)
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Send every message of a WebSocket back."""
+    await receive()
+    await send({"type": "websocket.accept", "subprotocol": "chat"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({**message, "type": "websocket.send"})
+
+
+class TestEvent:
+    async def test_http(self, lines: Lines) -> None:
+        """One request is one event with plain names, and nothing but what is documented [3.3]."""
+        result = await http(
+            LoggingMiddleware(hello),
+            "GET",
+            "/greet",
+            query_string=b"a=1",
+            headers=[(b"x-request-id", b"abc")],
+            scheme="https",
+        )
+        assert result.body == b"hello"
+        [line] = lines
+        timed = {name: line.pop(name) for name in ("duration_ms", "ttfb_ms", "trace_id", "span_id")}
+        assert line == {
+            "event": "http.request",
+            "log_level": "info",
+            "request_id": "abc",
+            "outcome": "ok",
+            "method": "GET",
+            "path": "/greet",
+            "query": "a=1",
+            "scheme": "https",
+            "http_version": "1.1",
+            "status": 200,
+            "client": "127.0.0.1",
+            "request_bytes": 0,
+            "request_chunks": 0,
+            "response_bytes": 5,
+            "response_chunks": 1,
+        }
+        assert 0 <= timed["ttfb_ms"] <= timed["duration_ms"] < 5000
+        assert set(line) - {"event", "log_level"} | set(timed) <= set(FIELDS)
+
+    async def test_websocket(self, lines: Lines) -> None:
+        """One session is one event with its counts, whatever the number of its messages."""
+        await websocket(LoggingMiddleware(echo), "/chat", messages=["é", b"abc", "x"])
+        [line] = lines
+        assert line["event"] == "websocket.session"
+        expected = {
+            "outcome": "ok",
+            "path": "/chat",
+            "scheme": "ws",
+            "status": None,
+            "accepted": True,
+            "subprotocol": "chat",
+            "close_code": 1000,
+            "closed_by": "client",
+            "received_messages": 3,
+            "received_bytes": 6,
+            "sent_messages": 3,
+            "sent_bytes": 6,
+            "client": "127.0.0.1",
+        }
+        assert {name: line[name] for name in expected} == expected
+        assert 0 <= line["handshake_ms"] <= line["duration_ms"]
+        assert set(line) - {"event", "log_level"} <= set(FIELDS)
+
+    async def test_streaming_is_one_line(self, lines: Lines) -> None:
+        """A stream of many chunks is one event at its end."""
+
+        async def stream(scope: Any, receive: Any, send: Any) -> None:
+            await send(START)
+            for _ in range(50):
+                await send({"type": "http.response.body", "body": b"chunk", "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+
+        await http(LoggingMiddleware(stream))
+        [line] = lines
+        assert (line["response_bytes"], line["response_chunks"]) == (250, 50)
+
+    async def test_request_body_is_counted(self, lines: Lines) -> None:
+        """What the app reads is counted."""
+
+        async def reader(scope: Any, receive: Any, send: Any) -> None:
+            while (await receive())["more_body"]:
+                pass
+            await hello(scope, receive, send)
+
+        await http(LoggingMiddleware(reader), "POST", body=[b"abc", b"", b"de"])
+        [line] = lines
+        assert (line["request_bytes"], line["request_chunks"]) == (5, 2)
+
+    @pytest.mark.parametrize(
+        ("method", "expected"),
+        [
+            ("GET", {"method": "GET"}),
+            ("QUERY", {"method": "QUERY"}),
+            ("get", {"method": "_OTHER", "method_original": "get"}),
+            ("BREW\x1b", {"method": "_OTHER", "method_original": "BREW\\x1b"}),
+        ],
+        ids=["known", "new", "lower case", "unknown"],
+    )
+    async def test_method(self, method: str, expected: dict[str, str], lines: Lines) -> None:
+        """A method that HTTP does not know is logged as `_OTHER`, with the original beside it [3.4]."""
+        await http(LoggingMiddleware(hello), method)
+        assert {name: lines[0][name] for name in lines[0] if name.startswith("method")} == expected
+
+    @pytest.mark.parametrize(
+        ("client", "expected"),
+        [
+            (("10.0.0.1", 5), "10.0.0.1"),
+            (["::1", "5"], "::1"),
+            (None, None),
+            ((None, 0), None),
+            (("a\nb", 1), "a\\x0ab"),
+            (..., None),
+        ],
+        ids=["tuple", "list with text port", "None", "None inside", "rubbish", "absent"],
+    )
+    async def test_client(self, client: Any, expected: str | None, lines: Lines) -> None:
+        """The client's address is logged in whatever shape the server gives it [3.2]."""
+        await http(LoggingMiddleware(hello), client=client)
+        assert lines[0].get("client") == expected
+
+    async def test_sparse_scope(self, lines: Lines) -> None:
+        """A scope without any optional key is served and logged [3.2]."""
+        await drive(LoggingMiddleware(hello), {"type": "http", "method": "GET", "path": "/", "headers": []})
+        script = [{"type": "websocket.connect"}, {"type": "websocket.disconnect"}]
+        await drive(LoggingMiddleware(echo), {"type": "websocket", "path": "/", "headers": []}, script)
+        assert [line["outcome"] for line in lines] == ["ok", "ok"]
+
+    async def test_times(self, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Times are milliseconds; the work after the response stands apart from the duration."""
+        ticks = iter([10.0, 10.25, 10.5, 12.5])
+        for module in ("middleware", "observation"):
+            monkeypatch.setattr(f"asgi_middleware.logging.{module}.perf_counter", lambda: next(ticks))
+        await http(LoggingMiddleware(hello))
+        [line] = lines
+        assert (line["ttfb_ms"], line["duration_ms"], line["after_response_ms"]) == (250.0, 500.0, 2000.0)
+
+    async def test_fields_and_timings(self, lines: Lines) -> None:
+        """Handlers add fields and times; a name of the event's own is prefixed, every value is cleaned."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            add_fields(user_id=7, status="mine", note="a\nb", big=2**70, event="x", items=[1, "\x1b"], name="n")
+            with timing("db"):
+                pass
+            with timing("db"):
+                pass
+            await hello(scope, receive, send)
+
+        await http(LoggingMiddleware(app))
+        [line] = lines
+        assert line["user_id"] == 7
+        assert line["status"] == 200
+        assert line["app_status"] == "mine"
+        assert line["app_event"] == "x"
+        assert line["note"] == "a\\x0ab"
+        assert line["big"] == str(2**70)
+        assert line["items"] == [1, "\\x1b"]
+        assert line["app_name"] == "n"
+        assert set(line["timings_ms"]) == {"db"}
+
+    async def test_exchange_values(self, lines: Lines) -> None:
+        """Route and subject come from the Exchange, where other classes and frameworks leave them."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            exchange = exchange_of(scope)
+            assert exchange is not None
+            exchange.subject = "alice\n"
+            scope["path_template"] = "/items/{id}"
+            scope["path"] = "/rewritten"
+            await hello(scope, receive, send)
+
+        await http(LoggingMiddleware(app), path="/items/7")
+        [line] = lines
+        assert (line["route"], line["subject"], line["path"]) == ("/items/{id}", "alice\\x0a", "/items/7")
+
+    async def test_headers_are_allowed_by_name(self, lines: Lines) -> None:
+        """No header is logged unless asked for; a secret one is hidden even then [3.4]."""
+        headers = [(b"user-agent", b"curl"), (b"authorization", b"Bearer CANARY"), (b"cookie", b"CANARY")]
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            answer = [(b"Set-Cookie", b"CANARY"), (b"Content-Type", b"text/plain"), (b"location", b"/?token=CANARY")]
+            await send({"type": "http.response.start", "status": 200, "headers": answer})
+            await send({"type": "http.response.body"})
+
+        await http(LoggingMiddleware(app), headers=headers)
+        await http(
+            LoggingMiddleware(
+                app,
+                request_headers=["User-Agent", "Authorization", "Accept"],
+                response_headers=["set-cookie", "content-type", "location"],
+            ),
+            headers=headers,
+        )
+        assert "CANARY" not in str(lines)
+        assert "curl" not in str(lines[0])
+        assert lines[1]["request_headers"] == {"user-agent": "curl", "authorization": "REDACTED"}
+        assert lines[1]["response_headers"] == {
+            "set-cookie": "REDACTED",
+            "content-type": "text/plain",
+            "location": "/?token=REDACTED",
+        }
+
+    async def test_redaction_options(self, lines: Lines) -> None:
+        """Values have a maximum length; the query can be dropped."""
+        app = LoggingMiddleware(hello, redaction=Redaction(query="drop", max_length=16))
+        await http(app, path="/" + "x" * 100, query_string=b"a=1")
+        [line] = lines
+        assert line["path"] == "/" + "x" * 15 + "…(+85)"
+        assert "query" not in line
+
+    async def test_refusal(self, lines: Lines) -> None:
+        """A refusal is told with its reason."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await Refusal(413, "body_too_large").send(scope, receive, send)
+
+        result = await http(LoggingMiddleware(app))
+        await websocket(LoggingMiddleware(app))
+        assert [(line["outcome"], line["refusal"], line["status"]) for line in lines] == [
+            ("refused", "body_too_large", 413),
+            ("refused", "body_too_large", 413),
+        ]
+        assert result.json()["request_id"] == lines[0]["request_id"]
+        assert lines[1]["accepted"] is False
