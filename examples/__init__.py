@@ -1,0 +1,1 @@
+"""Runnable examples; begin with ``python -m examples.showcase``."""

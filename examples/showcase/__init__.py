@@ -1,0 +1,5 @@
+"""The showcase: every class at work in one process, around four apps of four kinds.
+
+Read in this order: ``stack.py`` (the classes with their options), ``apps/`` (what stands behind them), and ``steps.py``
+(what to try). Start it with ``python -m examples.showcase``.
+"""

@@ -1,0 +1,40 @@
+"""Tokens for the showcase, signed with a development key.
+
+Whoever asks gets a token. That is what makes the showcase easy to try, and what must never happen anywhere else.
+"""
+
+import re
+import secrets
+import time
+
+import jwt
+
+KEY = secrets.token_bytes(32)
+"""Made anew at every start: it protects nothing, and no token outlives the process."""
+
+ALGORITHM = "HS256"
+AUDIENCE = "showcase"
+LIFETIME = 3600
+"""Seconds."""
+
+WARNING = "DEVELOPMENT KEY: anyone who can reach this server gets a token. Never do this in production."
+
+SCOPES = ("admin",)
+_NAME = re.compile(r"[\w.@-]{1,64}", re.ASCII)
+
+
+def issue(user: str = "ada", scope: str = "") -> str:
+    """Sign a token for `user` that grants the space-separated scopes of `scope`.
+
+    Raises:
+        ValueError: The name or a scope is not one that the showcase knows.
+    """
+    if not _NAME.fullmatch(user):
+        raise ValueError("user: 1 to 64 of the characters A-Z a-z 0-9 _ . @ -")
+    if not set(scope.split()) <= set(SCOPES):
+        raise ValueError(f"scope: known are {', '.join(SCOPES)}")
+    now = int(time.time())
+    claims = {"sub": user, "aud": AUDIENCE, "iat": now, "exp": now + LIFETIME}
+    if scope:
+        claims["scope"] = scope
+    return jwt.encode(claims, KEY, ALGORITHM)
