@@ -89,7 +89,18 @@ class TestNoAnswer:
     async def test_client_gone(self, errors: pytest.LogCaptureFixture) -> None:
         """Where the client is gone there is nobody to answer: the exception goes on."""
 
-        @pytest.mark.parametrize("kind", ["http", "websocket"])
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            raise FAULT.with_traceback(None)
+
+        for scope, kind in ((http_scope(), "http"), (websocket_scope(), "websocket")):
+            result = await drive(
+                ProblemDetailsMiddleware(app), scope, [{"type": f"{kind}.disconnect"}], raise_exceptions=False
+            )
+            assert result.exception is FAULT
+            assert result.sent == []
+
+    @pytest.mark.parametrize("kind", ["http", "websocket"])
     async def test_client_gone_and_answered_by_the_framework(self, kind: str, errors: pytest.LogCaptureFixture) -> None:
         """A framework's own answer to a client that left reaches nobody: the exception goes on all the same.
 
@@ -113,17 +124,6 @@ class TestNoAnswer:
         assert result.exception is gone
         assert exchange.error is None
         assert not errors.records
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-            await receive()
-            raise FAULT.with_traceback(None)
-
-        for scope, kind in ((http_scope(), "http"), (websocket_scope(), "websocket")):
-            result = await drive(
-                ProblemDetailsMiddleware(app), scope, [{"type": f"{kind}.disconnect"}], raise_exceptions=False
-            )
-            assert result.exception is FAULT
-            assert result.sent == []
 
     async def test_send_fails(self, errors: pytest.LogCaptureFixture) -> None:
         """An OSError out of send is the client's leaving: it goes on unchanged."""
