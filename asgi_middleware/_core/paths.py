@@ -121,13 +121,13 @@ class PathRules:
         method = scope.get("method")
         if method is not None:
             method = method.upper()  # some servers pass "get" on as the client sent it
-        for reading in _readings(path, scope):
-            if self._match(reading, method):
-                return True
-            canonical = canonical_path(reading)
-            if canonical != reading and self._match_canonical(canonical, method):
-                return True
-        return False
+        if not scope.get("root_path") and not is_ambiguous(path, scope.get("raw_path")):
+            # Without empty and dot segments, a trailing slash is all that the canonical form lacks.
+            return self._match_canonical(path.rstrip("/") or "/", method)
+        return any(
+            self._match(reading, method) or self._match_canonical(canonical_path(reading), method)
+            for reading in _readings(path, scope)
+        )
 
     def _match(self, path: str, method: str | None) -> bool:
         exact = self._exact
@@ -135,13 +135,13 @@ class PathRules:
             methods = exact[path]
             if methods is None or method in methods:
                 return True
-        return any(
-            (rule.method is None or rule.method == method) and rule.pattern.fullmatch(path) is not None
-            for rule in self._patterns
-        )
+        for wanted, pattern in self._patterns:  # a plain loop: any() over a generator costs twice as much
+            if (wanted is None or wanted == method) and pattern.fullmatch(path) is not None:
+                return True
+        return False
 
     def _match_canonical(self, canonical: str, method: str | None) -> bool:
-        # The rule itself may be written with a trailing slash.
+        # The rule itself, or a router, may put a slash at the end.
         return self._match(canonical, method) or self._match(f"{canonical}/", method)
 
 

@@ -210,6 +210,12 @@ class TestConcerns:
         """However a router reads it, the rule is not slipped past."""
         assert PathRules(["/admin/**"]).concerns(scope_of(path))
 
+    @pytest.mark.parametrize("path", ["/admin", "/admin/", "//admin", "/x/../admin"])
+    @pytest.mark.parametrize("rule", ["/admin", "/admin/"])
+    def test_a_trailing_slash_makes_no_difference(self, rule, path):
+        """Some routers serve both forms by one handler."""
+        assert PathRules([rule]).concerns(scope_of(path))
+
     @pytest.mark.parametrize("path", ["/", "/administrator", "/x/admin"])
     def test_other_paths_do_not(self, path):
         """A path that no router reads as the rule's is not concerned."""
