@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from benchmarks.measure import Cost, measure
 from benchmarks.scenarios import App
-from benchmarks.shapes import PASS_THROUGH, SEND_WRAPPER, pass_through, wrap_send
+from benchmarks.shapes import NOTHING, SEND_ONLY, pass_through, wrap_send
 from benchmarks.subjects import Row, rows
 
 OURS = "asgi-middleware"
@@ -41,8 +41,8 @@ def wrapped(row: Row) -> Iterator[tuple[str, App]]:
             yield peer.name, peer.wrap(app)
         except ImportError as error:
             print(f"left out: {peer.name} ({error})", file=sys.stderr)
-    yield PASS_THROUGH, pass_through(app)
-    yield SEND_WRAPPER, wrap_send(app)
+    yield NOTHING, pass_through(app)
+    yield SEND_ONLY, wrap_send(app)
 
 
 def table(row: Row, costs: dict[str, Cost]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Measuring: all subjects of one scenario in turn, round after round, so that a noisy moment hits all alike.
 
-What is reported is the time that a subject *adds* to the bare app, as the median over the rounds of its difference to the
-bare app in the same round. Absolute times mean little on a shared machine; ratios within one run do.
+What is reported is the time that a subject *adds* to the bare app, as the median over the rounds of its difference to
+the bare app in the same round. Absolute times mean little on a shared machine; ratios within one run do.
 """
 
 from __future__ import annotations

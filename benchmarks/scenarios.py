@@ -13,7 +13,7 @@ BROWSER_HEADERS = [
     (b"connection", b"keep-alive"),
     (b"sec-ch-ua", b'"Chromium";v="156", "Not A Brand";v="24"'),
     (b"sec-ch-ua-mobile", b"?0"),
-    (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0 Safari/537.36"),
+    (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0"),
     (b"accept", b"application/json, text/plain, */*"),
     (b"sec-fetch-site", b"same-site"),
     (b"sec-fetch-mode", b"cors"),

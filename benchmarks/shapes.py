@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from benchmarks.scenarios import App
 
-PASS_THROUGH: Final = "a pass-through wrapper"
-SEND_WRAPPER: Final = "a send wrapper"
+NOTHING: Final = "a pass-through wrapper"
+SEND_ONLY: Final = "a send wrapper"
 
 
 def pass_through(app: App) -> App:

@@ -127,7 +127,8 @@ def rows() -> list[Row]:
 
 
 def _compress(coding: str) -> Subject:
-    levels = {"br": {"zstd": False, "gzip": False}, "zstd": {"brotli": False, "gzip": False, "zstd_level": 3}}
+    levels: dict[str, dict[str, Any]] = {
+        "br": {"zstd": False, "gzip": False},
+        "zstd": {"brotli": False, "gzip": False, "zstd_level": 3},
+    }
     return Subject("starlette_compress:CompressMiddleware", levels[coding])
-
-

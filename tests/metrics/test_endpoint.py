@@ -185,7 +185,6 @@ class TestAuthorize:
             ([b"Bearer \xff\xfe"], 401, b'Bearer error="invalid_token"'),
             ([b"Bearer a-long-random.token~+/==", b"Bearer x"], 401, b'Bearer error="invalid_token"'),
         ],
-        ids=repr,
     )
     @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
     async def test_a_token(
@@ -202,7 +201,6 @@ class TestAuthorize:
     @pytest.mark.parametrize(
         ("answer", "status"),
         [(True, 200), (False, 403), (None, 403), (1, 403), ("yes", 403), (RuntimeError("x"), 403)],
-        ids=repr,
     )
     @pytest.mark.parametrize("waits", [False, True])
     async def test_a_function(self, registry: CollectorRegistry, answer: Any, status: int, waits: bool) -> None:

@@ -74,7 +74,6 @@ BROWSER = b"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
         ([OM + b";q=2"], TEXT),
         ([b"na\xefve/plain"], TEXT),
     ],
-    ids=repr,
 )
 def test_negotiate(accept: list[bytes], wanted: Format) -> None:
     """The highest weight among the supported wins, else text 0.0.4; nothing raises [T28, T29, T32]."""
@@ -102,7 +101,6 @@ def test_negotiate(accept: list[bytes], wanted: Format) -> None:
         ([b"gzipp, br"], False),
         ([b"\xff"], False),
     ],
-    ids=repr,
 )
 def test_accepts_gzip(accept_encoding: list[bytes], wanted: bool) -> None:
     """A weight of 0 means no, and a coding less wanted than identity is not used [T30]."""
@@ -122,7 +120,6 @@ def test_accepts_gzip(accept_encoding: list[bytes], wanted: bool) -> None:
         (b"name[]=\xff", {"\xff"}),
         (b"&&==&%%%&name[]=a", {"a"}),
     ],
-    ids=repr,
 )
 def test_requested_names(query: bytes, names: set[str]) -> None:
     """Every ``name[]`` is taken; bytes that are no UTF-8 name nothing and raise nothing [T32]."""
@@ -156,7 +153,6 @@ def test_render(chosen: Format, compress: bool) -> None:
         ({"nothing"}, set()),
         ({"level", "\xff"}, {"level"}),
     ],
-    ids=str,
 )
 def test_render_only_some(names: set[str], kept: set[str]) -> None:
     """Only the series named are given; unknown names give none."""
