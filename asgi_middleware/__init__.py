@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from asgi_middleware._version import __version__
 
 if TYPE_CHECKING:
+    from asgi_middleware._composition.check import Misplacement, OrderWarning, check_order, warn_about_order
+    from asgi_middleware._composition.stack import layer, stack
     from asgi_middleware._core.config import ConfigurationError
     from asgi_middleware._core.exchange import Exchange, add_fields, timing
-    from asgi_middleware._stack import layer, stack
     from asgi_middleware.auth import JWTAuthMiddleware
     from asgi_middleware.compression import CompressionMiddleware
     from asgi_middleware.cors import CORSMiddleware
@@ -35,14 +36,18 @@ __all__ = [
     "JWTAuthMiddleware",
     "LoggingMiddleware",
     "MetricsEndpoint",
+    "Misplacement",
+    "OrderWarning",
     "ProblemDetailsMiddleware",
     "PrometheusMiddleware",
     "RequestBodyLimitMiddleware",
     "__version__",
     "add_fields",
+    "check_order",
     "layer",
     "stack",
     "timing",
+    "warn_about_order",
 ]
 
 # Public name -> the module it is imported from (PEP 562).
@@ -55,13 +60,17 @@ _HOME = {
     "JWTAuthMiddleware": "asgi_middleware.auth",
     "LoggingMiddleware": "asgi_middleware.logging",
     "MetricsEndpoint": "asgi_middleware.metrics",
+    "Misplacement": "asgi_middleware._composition.check",
+    "OrderWarning": "asgi_middleware._composition.check",
     "ProblemDetailsMiddleware": "asgi_middleware.problems",
     "PrometheusMiddleware": "asgi_middleware.metrics",
     "RequestBodyLimitMiddleware": "asgi_middleware.limits",
     "add_fields": "asgi_middleware._core.exchange",
-    "layer": "asgi_middleware._stack",
-    "stack": "asgi_middleware._stack",
+    "check_order": "asgi_middleware._composition.check",
+    "layer": "asgi_middleware._composition.stack",
+    "stack": "asgi_middleware._composition.stack",
     "timing": "asgi_middleware._core.exchange",
+    "warn_about_order": "asgi_middleware._composition.check",
 }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
 from typing import Any, Concatenate, ParamSpec, TypeAlias
 
+from asgi_middleware._composition.check import warn
 from asgi_middleware._core.config import ConfigurationError, Problem, Problems
 from asgi_middleware._core.types import ASGIApp
 
@@ -58,7 +59,8 @@ def stack(app: ASGIApp, *layers: Wrapper) -> ASGIApp:
     """Put `layers` around `app`: the first is the outermost and meets a request first.
 
     The order matters: a refusal by a class outside the CORS class has no CORS headers, and a browser then reports a
-    network error. The recommended order stands in ``docs/architecture.md``::
+    network error. What is in the wrong place is told by one ``OrderWarning``, here and now, so that it is seen under
+    every server; add what goes inside a framework before. The order, with its reasons, stands in ``docs/order.md``::
 
         from asgi_middleware import CORSMiddleware, CompressionMiddleware, LoggingMiddleware, layer, stack
 
@@ -82,6 +84,9 @@ def stack(app: ASGIApp, *layers: Wrapper) -> ASGIApp:
 
     Raises:
         ConfigurationError: Options of any layer are wrong. The problems of all layers are listed together.
+
+    Warns:
+        OrderWarning: Classes are in the wrong order, here or within `app`; see :func:`asgi_middleware.check_order`.
     """
     problems: list[Problem] = list(_misuse(app, layers))
     wrapped = app
@@ -94,6 +99,7 @@ def stack(app: ASGIApp, *layers: Wrapper) -> ASGIApp:
                 problems[:0] = owned
     if problems:
         raise ConfigurationError("stack", problems)
+    warn(wrapped, stacklevel=2)
     return wrapped
 
 

@@ -1,0 +1,278 @@
+"""What the tables of the order say is so: each pair both ways round, and each clash, with real requests."""
+
+from __future__ import annotations
+
+import pytest
+import structlog
+
+import asgi_middleware
+from asgi_middleware._composition.order import PAIRS, RIVALS, TWICE
+from asgi_middleware.problems import Refusal
+from asgi_middleware.testing import http
+
+pytestmark = pytest.mark.anyio
+
+ORIGIN = (b"origin", b"https://app.example")
+OTHER = (b"origin", b"https://other.example")
+PREFLIGHT = {"method": "OPTIONS", "headers": [ORIGIN, (b"access-control-request-method", b"PUT")]}
+TOO_LARGE = {"method": "POST", "headers": [ORIGIN, (b"content-length", b"99")], "body": b"x" * 99}
+NO_TOKEN = {"headers": [ORIGIN]}
+RAISES = {"path": "/open/raise", "headers": [ORIGIN]}
+TEXT = b"a long text " * 200
+
+
+class SoldOut(Exception):
+    pass
+
+
+async def app(scope, receive, send) -> None:
+    if scope["path"] == "/open/raise":
+        raise SoldOut
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": TEXT})
+
+
+@pytest.fixture
+def ask(wrap):
+    """Make a request to two classes around the app, and give the response with the access lines and the counts."""
+
+    async def ask(*labels, options=None, app=app, request=None):
+        wrapped = app
+        for label in reversed(labels):
+            wrapped = wrap(label, wrapped, **(options or {}).get(label, {}))
+        with structlog.testing.capture_logs() as lines:
+            result = await http(wrapped, **{"raise_exceptions": False, **(request or {})})
+        counted = {
+            sample.labels["http_response_status_code"]: sample.value
+            for family in wrap.registry.collect()
+            for sample in family.samples
+            if sample.name == "http_server_request_duration_seconds_count"
+        }
+        return result, [line for line in lines if line["event"] == "http.request"], counted
+
+    return ask
+
+
+HANDLERS = {"ProblemDetailsMiddleware": {"handlers": {SoldOut: Refusal(409, "sold_out")}}}
+REQUESTS = {
+    "CORSMiddleware": PREFLIGHT,
+    "RequestBodyLimitMiddleware": TOO_LARGE,
+    "JWTAuthMiddleware": NO_TOKEN,
+    "ProblemDetailsMiddleware": RAISES,
+    "CompressionMiddleware": {"headers": [(b"accept-encoding", b"gzip")]},
+    "LoggingMiddleware": {
+        "headers": [(b"x-forwarded-for", b"192.0.2.7"), (b"x-forwarded-proto", b"http")],
+        "client": ("127.0.0.1", 1),
+    },
+}
+
+
+def has_id(result, lines, counted) -> bool:
+    return result.header(b"x-request-id") is not None
+
+
+def has_line(result, lines, counted) -> bool:
+    return [line.get("status") for line in lines] == [result.status]
+
+
+def has_line_and_id(result, lines, counted) -> bool:
+    return has_line(result, lines, counted) and has_id(result, lines, counted)
+
+
+def is_counted(result, lines, counted) -> bool:
+    return counted == {str(result.status): 1}
+
+
+def is_readable(result, lines, counted) -> bool:
+    return result.header(b"access-control-allow-origin") is not None
+
+
+def is_handled(result, lines, counted) -> bool:
+    return result.status == 409
+
+
+def knows_the_client(result, lines, counted) -> bool:
+    return lines[0]["client"] == "192.0.2.7"
+
+
+def has_its_own_header(result, lines, counted) -> bool:
+    return result.header(b"x-trace-key") is not None
+
+
+def counts_what_is_sent(result, lines, counted) -> bool:
+    assert len(result.body) < len(TEXT)
+    return lines[0]["response_bytes"] == len(result.body)
+
+
+NOT_HANDLED = "a 500 of %s own: handlers and debug have no effect"
+PROBES = {
+    "browsers will report refusals as network errors": is_readable,
+    "browsers will report its answers as network errors": is_readable,
+    "what it refuses has no request id": has_id,
+    "its answers have no request id in their head": has_id,
+    "what it refuses has no access line and no request id": has_line_and_id,
+    "its answers have no request id in their head, and the line has no status": has_line_and_id,
+    "the preflights it answers have no access line": has_line,
+    "the access line counts bytes before compression": counts_what_is_sent,
+    "the preflights it answers are not counted": is_counted,
+    "what it refuses is not counted": is_counted,
+    "an exception counts as a 500, whatever its handlers answer": is_counted,
+    f"CORSMiddleware answers an exception first, with {NOT_HANDLED % 'its'}": is_handled,
+    f"Starlette and FastAPI answer an exception first, with {NOT_HANDLED % 'their'}": is_handled,
+    "the access line names the proxy as the client": knows_the_client,
+    "the request has its id by then, so that CorrelationIdMiddleware does nothing": has_its_own_header,
+}
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair.outer}-{pair.inner}")
+async def test_the_reason_of_a_pair_is_true(pair, ask):
+    """What the table says about the wrong order happens then, and does not happen in the right one."""
+    options = dict(HANDLERS)
+    if pair.outer == "CorrelationIdMiddleware" and pair.inner == "LoggingMiddleware":
+        options["CorrelationIdMiddleware"] = {"header_name": "X-Trace-Key"}
+    request = REQUESTS[pair.inner]
+    probe = PROBES[pair.reason]
+    assert probe(*await ask(pair.outer, pair.inner, options=options, request=request))
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair.outer}-{pair.inner}")
+async def test_the_wrong_order_has_the_consequence(pair, ask):
+    """With the two classes swapped, the same request shows what the table warns of."""
+    options = dict(HANDLERS)
+    if pair.outer == "CorrelationIdMiddleware" and pair.inner == "LoggingMiddleware":
+        options["CorrelationIdMiddleware"] = {"header_name": "X-Trace-Key"}
+    probe = PROBES[pair.reason]
+    assert not probe(*await ask(pair.inner, pair.outer, options=options, request=REQUESTS[pair.inner]))
+
+
+def test_no_probe_is_left_over():
+    """Each probe belongs to a reason in the table."""
+    assert {pair.reason for pair in PAIRS} == set(PROBES)
+
+
+async def test_two_access_loggers_write_one_line(ask, wrap):
+    """Of two copies the outer one writes the line and gives the id; the inner one's options have no effect [TWICE]."""
+    from asgi_middleware.logging import Correlation
+
+    inner = wrap("LoggingMiddleware", app, correlation=Correlation(header_name="X-Inner"))
+    result, lines, _ = await ask("LoggingMiddleware", app=inner)
+    assert len(lines) == 1
+    assert result.header(b"x-inner") is None
+
+
+async def test_two_correlation_ids_are_one(ask, wrap):
+    """The header that the inner copy would set is not there [TWICE]."""
+    inner = wrap("CorrelationIdMiddleware", app, header_name="X-Inner")
+    result, _, _ = await ask("CorrelationIdMiddleware", app=inner)
+    assert result.header(b"x-request-id") is not None
+    assert result.header(b"x-inner") is None
+
+
+async def test_two_recorders_count_once(ask):
+    """Two copies on one registry count a request once [TWICE]."""
+    _, _, counted = await ask("PrometheusMiddleware", "PrometheusMiddleware")
+    assert counted == {"200": 1}
+
+
+async def test_two_compressors_compress_once(ask, wrap):
+    """The outer copy decides alone: what it leaves plain stays plain [TWICE]."""
+    inner = wrap("CompressionMiddleware", app)
+    outer = {"CompressionMiddleware": {"exclude_content_types": ["text/plain"]}}
+    gzip = {"headers": [(b"accept-encoding", b"gzip")]}
+    result, _, _ = await ask("CompressionMiddleware", app=inner, options=outer, request=gzip)
+    assert result.header(b"content-encoding") is None
+
+
+async def test_of_two_cors_policies_the_outer_one_counts(ask, wrap):
+    """An origin that only the inner policy allows gets no CORS headers, and its preflight is refused [TWICE]."""
+    inner = wrap("CORSMiddleware", app, allow_origins=["https://other.example"])
+    result, _, _ = await ask("CORSMiddleware", app=inner, request={"headers": [OTHER]})
+    assert result.header(b"access-control-allow-origin") is None
+    preflight = {"method": "OPTIONS", "headers": [OTHER, (b"access-control-request-method", b"PUT")]}
+    result, _, _ = await ask("CORSMiddleware", app=inner, request=preflight)
+    assert result.status == 403
+
+
+CODINGS = {
+    "GZipMiddleware (starlette)": b"gzip",
+    "CompressionMiddleware (litestar)": b"gzip",
+    "BrotliMiddleware (brotli_asgi)": b"br",
+    "CompressMiddleware (starlette_compress)": b"gzip",
+}
+
+
+@pytest.mark.may_skip("some peers are installed for the benchmarks only")
+@pytest.mark.parametrize("label", sorted(CODINGS))
+async def test_of_two_compressors_the_inner_one_encodes(label, ask):
+    """Whichever is inside, a body is encoded once, and the outer one finds nothing to do [RIVALS]."""
+    pytest.importorskip(label.partition("(")[2].rstrip(")"))
+    coding = CODINGS[label]
+    request = {"headers": [(b"accept-encoding", coding)]}
+    for labels in (("CompressionMiddleware", label), (label, "CompressionMiddleware")):
+        result, _, _ = await ask(*labels, request=request)
+        assert result.header_all(b"content-encoding") == [coding]
+
+
+def cors_pairs(wrap):
+    """Our class outside and inside Starlette's and Litestar's; the outer one allows ORIGIN, the inner one OTHER."""
+    from litestar import Litestar, get
+    from litestar.config.cors import CORSConfig
+    from litestar.middleware import DefineMiddleware
+
+    @get("/")
+    async def hello() -> str:
+        return "hello"
+
+    ours, theirs = "CORSMiddleware", "CORSMiddleware (starlette)"
+    outer, inner = ["https://app.example"], ["https://other.example"]
+    inside = DefineMiddleware(asgi_middleware.CORSMiddleware, allow_origins=inner)
+    return {
+        "outside-starlette": wrap(ours, wrap(theirs, app, allow_origins=inner), allow_origins=outer),
+        "inside-starlette": wrap(theirs, wrap(ours, app, allow_origins=inner), allow_origins=outer),
+        "outside-litestar": wrap(ours, Litestar([hello], cors_config=CORSConfig(inner)), allow_origins=outer),
+        "inside-litestar": Litestar([hello], cors_config=CORSConfig(outer), middleware=[inside]),
+    }
+
+
+@pytest.mark.parametrize("which", ["outside-starlette", "inside-starlette", "outside-litestar", "inside-litestar"])
+async def test_two_cors_classes_are_two_policies(which, wrap):
+    """The outer one alone answers preflights: what only the inner one allows is refused [RIVALS]."""
+    preflight = [OTHER, (b"access-control-request-method", b"PUT")]
+    result = await http(cors_pairs(wrap)[which], "OPTIONS", headers=preflight)
+    assert result.status in {400, 403}
+
+
+@pytest.mark.may_skip("asgi-correlation-id is installed for the benchmarks only")
+@pytest.mark.parametrize("ours", ["CorrelationIdMiddleware", "LoggingMiddleware"])
+async def test_two_makers_of_ids_do_not_agree(ours, ask):
+    """With the foreign class outside the header is there twice; with it inside its logs have another id [RIVALS]."""
+    foreign = "CorrelationIdMiddleware (asgi_correlation_id)"
+    logged = pytest.importorskip("asgi_correlation_id").correlation_id
+    result, _, _ = await ask(foreign, ours)
+    assert len(result.header_all(b"x-request-id")) == 2
+
+    async def tells(scope, receive, send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": logged.get().encode()})
+
+    result, _, _ = await ask(ours, foreign, app=tells, request={"headers": [(b"x-request-id", b"a-client-s-id")]})
+    assert result.header(b"x-request-id") == b"a-client-s-id"
+    assert result.body != b"a-client-s-id"
+
+
+def test_every_clash_has_its_test():
+    """The tables of clashes name no two classes whose consequence is not shown above."""
+    assert {clash.first for clash in TWICE} == {
+        "CORSMiddleware",
+        "CompressionMiddleware",
+        "CorrelationIdMiddleware",
+        "LoggingMiddleware",
+        "PrometheusMiddleware",
+    }
+    assert {(clash.first, clash.second) for clash in RIVALS} == {
+        *(("CompressionMiddleware", label) for label in CODINGS),
+        ("CORSMiddleware", "CORSMiddleware (litestar)"),
+        ("CORSMiddleware", "CORSMiddleware (starlette)"),
+        ("CorrelationIdMiddleware", "CorrelationIdMiddleware (asgi_correlation_id)"),
+        ("LoggingMiddleware", "CorrelationIdMiddleware (asgi_correlation_id)"),
+    }
