@@ -1,0 +1,94 @@
+"""The house rules that no linter knows: rooms on the import contracts, pinned actions, one source for commands."""
+
+import ast
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+CONTRACTS = {contract["id"]: contract for contract in PYPROJECT["tool"]["importlinter"]["contracts"]}
+NOT_CONCERNS = {"_composition", "_core", "integrations", "testing"}
+CONCERNS = {
+    f"asgi_middleware.{path.parent.name}"
+    for path in (ROOT / "asgi_middleware").glob("*/__init__.py")
+    if path.parent.name not in NOT_CONCERNS
+}
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+PYTHONS = re.findall(r"Python :: (3\.\d+)", "\n".join(PYPROJECT["project"]["classifiers"]))
+
+
+@pytest.mark.parametrize(
+    ("contract", "key"),
+    [
+        ("independence", "modules"),
+        ("ground-floor", "forbidden_modules"),
+        ("concerns-look-down", "source_modules"),
+        ("test-tools", "forbidden_modules"),
+    ],
+)
+def test_every_concern_is_under_the_import_contracts(contract: str, key: str) -> None:
+    """A new room cannot be forgotten on a contract's list."""
+    assert set(CONTRACTS[contract][key]) >= CONCERNS
+
+
+def test_every_room_without_a_framework_is_on_the_framework_contract() -> None:
+    """The contract against frameworks holds for the whole package, with the integrations as its only exception."""
+    assert CONTRACTS["no-frameworks"]["source_modules"] == ["asgi_middleware"]
+    assert CONTRACTS["no-frameworks"]["ignore_imports"] == ["asgi_middleware.integrations.** -> **"]
+
+
+def test_the_version_is_written_once() -> None:
+    """The version stands in ``_version.py`` alone; the build reads it there."""
+    assert "version" in PYPROJECT["project"]["dynamic"]
+    assert PYPROJECT["tool"]["hatch"]["version"]["path"] == "asgi_middleware/_version.py"
+
+
+def test_every_test_says_what_it_shows() -> None:
+    """A test's docstring is the behaviour in one sentence; a test without one is named here."""
+    silent = [
+        f"{path.relative_to(ROOT)}::{node.name}"
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+        and not ast.get_docstring(node)
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_and_permissions_start_empty(workflow: Path) -> None:
+    """Every action is pinned by a full commit id with its version beside it; permissions are granted per job."""
+    text = workflow.read_text(encoding="utf-8")
+    uses = re.findall(r"uses: (.+)", text)
+    assert uses
+    for action in uses:
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+    assert re.search(r"^permissions: \{\}$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("version", PYTHONS)
+def test_every_claimed_python_has_a_test_environment(version: str) -> None:
+    """A Python version in the classifiers has its tox environment."""
+    tox_ini = (ROOT / "tox.ini").read_text(encoding="utf-8")
+    assert re.search(rf"^\[testenv:\{{.*\bpy{version.replace('.', '')}\b.*\}}\]", tox_ini, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("name", "ending"), [("showcase", "-m examples.showcase"), ("tests", "-m tox run -e tests")])
+def test_the_readmes_commands_are_one_line_each(name: str, ending: str) -> None:
+    """The README's two commands can be read by a program, which is how CI runs the very line that a reader copies."""
+    result = subprocess.run(
+        ["bash", str(ROOT / ".ci" / "readme-command"), name],  # noqa: S607 - bash from the path, as CI does
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("python3 -m venv .venv && .venv/bin/python -m pip install ")
+    assert result.stdout.endswith(f"{ending}\n")
+    assert result.stdout.count("\n") == 1
