@@ -29,7 +29,7 @@ COMMON = "django.middleware.common.CommonMiddleware"
 SYNC = f"{__name__}.sync_only"
 
 
-class Broken(Exception):  # noqa: N818 -- a name to find
+class Broken(Exception):
     pass
 
 

@@ -16,7 +16,7 @@ from asgi_middleware.logging.traffic import HTTPTraffic, WebSocketTraffic
 Step = tuple[str, dict[str, Any]] | OSError
 
 
-class ClientDisconnect(Exception):  # noqa: N818 -- as frameworks name it
+class ClientDisconnect(Exception):
     """What frameworks call it."""
 
 

@@ -84,7 +84,7 @@ class TestFailures:
         caught = None
         try:
             await LoggingMiddleware(app)(http_scope(), unused, unused)
-        except BaseException as seen:  # noqa: BLE001 -- the very object is compared
+        except BaseException as seen:
             caught = seen
         assert caught is error
         [line] = lines
@@ -121,7 +121,7 @@ class TestFailures:
     async def test_client_disconnect_while_reading(self, lines: Lines) -> None:
         """A client that leaves before the answer is complete is no error of the server's [3.3]."""
 
-        class ClientDisconnect(Exception):  # noqa: N818 -- as frameworks name it
+        class ClientDisconnect(Exception):
             pass
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
