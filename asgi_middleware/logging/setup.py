@@ -142,6 +142,7 @@ def _capture_servers() -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+        logger.disabled = False  # as logging.config.dictConfig leaves every logger that it does not name
     for name in ACCESS_LOGGERS:
         logger = logging.getLogger(name)
         logger.handlers.clear()

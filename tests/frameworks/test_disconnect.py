@@ -22,7 +22,7 @@ pytestmark = [
 DEAF = {"falcon", "blacksheep"}
 
 
-async def leave(service: Service, *, raises: bool, timeout: float) -> BaseException | None:
+async def leave(service: Service, *, raises: bool, timeout: float) -> BaseException | None:  # noqa: ASYNC109 -- as a server
     """Ask for the endless answer, leave after its second part, and give what the application raises.
 
     Args:
@@ -55,7 +55,7 @@ async def leave(service: Service, *, raises: bool, timeout: float) -> BaseExcept
     with anyio.move_on_after(timeout):
         try:
             await service.app(http_scope("GET", "/endless", headers=headers, asgi=version), receive, send)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- it is looked at
             return error
     return None
 

@@ -18,21 +18,25 @@ def lines() -> Iterator[list[MutableMapping[str, Any]]]:
 
 @pytest.fixture
 def logging_state() -> Iterator[None]:
-    """Set structlog and the standard library's logging back to what they were before the test."""
+    """Set structlog and the standard library's logging back to what they were before the test.
+
+    A server that another test ran in this process may have left its loggers on a level of its own: they begin anew.
+    """
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     servers = {
-        name: (logger.handlers[:], logger.filters[:], logger.propagate)
+        name: (logger.handlers[:], logger.filters[:], logger.propagate, logger.level, logger.disabled)
         for name, logger in logging.Logger.manager.loggerDict.items()
         if isinstance(logger, logging.Logger)
     }
+    for name in servers:
+        logging.getLogger(name).setLevel(logging.NOTSET)
     yield
     structlog.reset_defaults()
     root.handlers[:] = handlers
     root.setLevel(level)
     for name, logger in logging.Logger.manager.loggerDict.items():
         if isinstance(logger, logging.Logger):
-            before, filters, propagate = servers.get(name, ([], [], True))
-            logger.handlers[:] = before
-            logger.filters[:] = filters
-            logger.propagate = propagate
+            unknown = ([], [], True, logging.NOTSET, False)
+            logger.handlers[:], logger.filters[:], logger.propagate, own, logger.disabled = servers.get(name, unknown)
+            logger.setLevel(own)

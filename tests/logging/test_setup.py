@@ -207,6 +207,15 @@ async def test_server_loggers() -> None:
     assert elsewhere.getvalue() == ""
 
 
+def test_a_server_logger_that_was_disabled() -> None:
+    """A dictConfig in between, which disables the loggers that exist already, does not silence a server's errors."""
+    stream = io.StringIO()
+    logging.getLogger("uvicorn.error").disabled = True
+    configure_structlog(stream=stream)
+    logging.getLogger("uvicorn.error").error("broken")
+    assert [line["event"] for line in written(stream)] == ["broken"]
+
+
 def test_server_loggers_can_be_left_alone() -> None:
     """The loggers of servers are not touched when not asked for."""
     elsewhere = io.StringIO()

@@ -33,7 +33,7 @@ async def item(request: Request) -> dict[str, Any]:
 
 
 @router.get("/sync/{id}")
-def sync(id: int, request: Request) -> dict[str, Any]:
+def sync(id: int, request: Request) -> dict[str, Any]:  # noqa: A002 -- the parameter's name
     return see("sync", request)
 
 
@@ -74,7 +74,7 @@ async def encoded() -> HTMLResponse:
 
 
 @router.get("/raises/{id}")
-async def raises(id: str) -> None:
+async def raises(id: str) -> None:  # noqa: A002 -- as above
     raise Broken(SECRET)
 
 

@@ -59,10 +59,10 @@ settings.configure(
 )
 django.setup()
 
-from django.contrib.auth import get_user_model
-from django.core.asgi import get_asgi_application
-from django.core.management import call_command
-from django.db import connections
+from django.contrib.auth import get_user_model  # noqa: E402 -- needs the settings
+from django.core.asgi import get_asgi_application  # noqa: E402 -- the same
+from django.core.management import call_command  # noqa: E402 -- the same
+from django.db import connections  # noqa: E402 -- the same
 
 call_command("migrate", verbosity=0)
 get_user_model().objects.create_superuser("ada", "ada@example.org", "a long password")
