@@ -61,12 +61,17 @@ class Exchange:
 
     _index: HeaderIndex | None = None
     _claims: tuple[str, ...] = ()
+    _fields: dict[str, Any] | None = None
+    _timings: list[tuple[str, float]] | None = None
 
     def headers(self, scope: Scope) -> HeaderIndex:
-        """Give the one-pass look-up of ``scope["headers"]``, built once and shared while the object stays the same."""
+        """Give the one-pass look-up of ``scope["headers"]``, built once and shared while the headers stay the same.
+
+        A class between two of ours may change the list in place, such as to take a header off or to put a token on.
+        """
         raw = scope.get("headers")
         index = self._index
-        if index is None or index.source is not raw:
+        if index is None or index.source != raw:
             index = self._index = index_headers(raw)
         return index
 
@@ -101,6 +106,11 @@ class Exchange:
         fields: dict[str, Any] = self.__dict__.setdefault("_fields", {})
         return fields
 
+    def copy_fields(self) -> dict[str, Any]:
+        """Give a copy of the fields, in one step: a thread that outlives the request may still be adding."""
+        fields = self._fields
+        return {} if fields is None else fields.copy()
+
     def add_fields(self, **fields: Any) -> None:
         """Add fields to the access line; a later value of the same name wins."""
         self.fields.update(fields)
@@ -114,7 +124,7 @@ class Exchange:
     def timings(self) -> dict[str, float]:
         """The seconds spent by name, each name's times added up, in the order of first use."""
         totals: dict[str, float] = {}
-        for name, seconds in tuple(self.__dict__.get("_timings", ())):
+        for name, seconds in tuple(self._timings or ()):
             totals[name] = totals.get(name, 0.0) + seconds
         return totals
 
@@ -141,7 +151,7 @@ def enter(scope: Scope) -> tuple[Scope, Exchange]:
     inner = dict(scope)
     inner[SCOPE_KEY] = exchange
     headers = inner.get("headers")
-    if headers is not None and not isinstance(headers, list | tuple):
+    if type(headers) is not list and headers is not None and not isinstance(headers, list | tuple):
         # A one-shot iterator is legal and could be read only once, by whoever comes first.
         inner["headers"] = list(headers)
     return inner, exchange

@@ -32,7 +32,7 @@ class HeaderIndex(dict[bytes, bytes]):
     A plain ``index.get(b"origin")`` is one dict access. A name that must not be repeated is checked in ``repeated``.
 
     Attributes:
-        source: The very object it was built from; an index is valid for no other.
+        source: What it was built from; of a list a copy, so that a change made in place is seen by comparing.
         repeated: All values in order, for the names that occur more than once.
     """
 
@@ -64,9 +64,9 @@ def index_headers(raw: RawHeaders | None) -> HeaderIndex:
             joined = b"".join([*index])  # twice as fast as joining the dict itself
         except (TypeError, ValueError):  # pairs that are lists of bytearrays, say
             return _index_slowly(raw)
-        if len(index) == len(raw) and joined == joined.lower():
+        if len(index) == len(raw) and joined.islower():
             index.repeated = _NOTHING_REPEATED
-            index.source = raw
+            index.source = raw[:]
             return index
     return _index_slowly(raw)
 
@@ -79,7 +79,7 @@ def _index_slowly(raw: RawHeaders | None) -> HeaderIndex:
     for name, found in values.items():
         index[name] = found[0]
     index.repeated = {name: tuple(found) for name, found in values.items() if len(found) > 1}
-    index.source = raw
+    index.source = raw[:] if isinstance(raw, list) else raw
     return index
 
 
@@ -113,7 +113,8 @@ def without(headers: RawHeaders, names: Collection[bytes]) -> HeaderList:
 
 def replace(headers: RawHeaders, name: bytes, value: bytes) -> HeaderList:
     """Give the headers with exactly one line of the lower-case `name`, at the end."""
-    kept = [(key, kept) for key, kept in headers if key != name and key.lower() != name]
+    size = len(name)  # most names differ in length, which costs less to see than their lower case
+    kept = [(key, kept) for key, kept in headers if len(key) != size or key.lower() != name]
     kept.append((name, value))
     return kept
 

@@ -4,9 +4,12 @@ A rule that frees some paths from a check must not be talked into freeing others
 
 - Servers decode percent-escapes into ``path`` and normalise nothing: ``//``, ``/../`` and a decoded ``%2F`` arrive
   there as they are. ``raw_path`` keeps the bytes, where the server gives it.
-- Routers differ. Some serve ``/admin`` for ``//admin`` and ``/admin/``, some answer 404, some decode once more.
+- Routers differ. Some serve ``/admin`` for ``//admin``, ``/admin/`` or ``/ADMIN``, some answer 404, some decode once
+  more, some merge slashes and leave dot segments alone.
+- Most servers pass on a target in absolute form as it came (RFC 9112 3.2.2). Then ``http://host/admin`` is the path,
+  and some frameworks read ``/admin`` in it.
 - ``root_path`` is part of ``path`` under some servers and not under others (ASGI HTTP specification, "HTTP connection
-  scope"). Some frameworks strip it by segment, some as a bare prefix.
+  scope"). Some frameworks strip it by segment, some as a bare prefix, some with all that stands in front of it.
 - ``Host`` and forwarding headers say nothing about which handler will run. Only the path does.
 
 So an exemption must hold for the literal path and for its canonical form alike, and a path on which two readers could
@@ -18,9 +21,10 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from asgi_middleware._core.config import Problems
+from asgi_middleware._core.globs import compile_path
 from asgi_middleware._core.headers import is_token
 
 if TYPE_CHECKING:
@@ -31,15 +35,41 @@ if TYPE_CHECKING:
 # On these two readers may disagree: an empty or dot segment, a backslash, path parameters, a delimiter or a percent
 # sign that came through decoding, a control character.
 _AMBIGUOUS: Final = re.compile(r"//|/\.{1,2}(?:/|\Z)|[\\;?#%\x00-\x1f\x7f]")
-# The same, still encoded: slash, backslash, NUL, question mark, number sign, semicolon, percent sign, dot.
-_AMBIGUOUS_RAW: Final = re.compile(rb"%(?:2[f35e]|5c|00|3[fb])", re.IGNORECASE)
+# The same, still encoded: slash, backslash, NUL, question mark, number sign, semicolon, percent sign. And letters,
+# digits and -._~, which nobody needs to encode (RFC 3986 2.3): some routers see raw_path and take %61 for another path.
+_AMBIGUOUS_RAW: Final = re.compile(rb"%(?:00|2[35d-f]|3[0-9bf]|4[1-9a-f]|5[0-9acf]|6[1-9a-f]|7[0-9ae])", re.IGNORECASE)
 # Path parameters (RFC 3986 3.3), which some routers cut off.
 _PARAMETERS: Final = re.compile(r";[^/]*")
+_SLASHES: Final = re.compile(r"//+")
+# Characters of an ambiguous path of which every reading is tried; each reading costs a pass over the path.
+_LONGEST_AMBIGUOUS: Final = 1024
 
 
 class _Rule(NamedTuple):
     method: str | None
     pattern: re.Pattern[str]
+
+
+class _Table(NamedTuple):
+    """Compiled rules: paths with the methods that they hold for (None for all), and patterns."""
+
+    exact: dict[str, set[str] | None]
+    patterns: tuple[_Rule, ...]
+
+    def match(self, path: str, method: str | None) -> bool:
+        exact, patterns = self
+        if path in exact:
+            methods = exact[path]
+            if methods is None or method in methods:
+                return True
+        for wanted, pattern in patterns:  # a plain loop: any() over a generator costs twice as much
+            if (wanted is None or wanted == method) and pattern.fullmatch(path) is not None:
+                return True
+        return False
+
+    def match_canonical(self, canonical: str, method: str | None) -> bool:
+        # The rule itself, or a router, may put a slash at the end.
+        return self.match(canonical, method) or self.match(f"{canonical}/", method)
 
 
 class PathRules:
@@ -53,7 +83,8 @@ class PathRules:
     - ``"GET /health"``: the same for one method (methods are case-sensitive, RFC 9110 9.1);
     - a compiled pattern, which must match the whole path.
 
-    Paths are relative to the application: ``root_path`` is taken off first.
+    Paths are relative to the application: ``root_path`` is taken off first. An exemption holds for a path as it is
+    written; a rule that tightens holds for every reading of a path, in any letter case.
 
     Args:
         rules: The rules; empty for none.
@@ -64,7 +95,7 @@ class PathRules:
         ConfigurationError: A rule is wrong and no `problems` was given.
     """
 
-    __slots__ = ("_exact", "_patterns")
+    __slots__ = ("_folded", "_given", "_rules")
 
     def __init__(
         self,
@@ -75,87 +106,88 @@ class PathRules:
     ) -> None:
         noted = Problems("PathRules") if problems is None else problems
         exact: dict[str, set[str] | None] = {}
+        folded: dict[str, set[str] | None] = {}
         patterns: list[_Rule] = []
+        given: list[_Rule] = []
         for rule in _listed(rules, option, noted):
             if isinstance(rule, re.Pattern):
-                patterns.append(_Rule(None, rule))
+                given.append(_Rule(None, rule))
                 continue
             method, path = _split(rule)
             if not _check(rule, method, path, option, noted):
                 continue
             if "*" in path:
-                patterns.append(_Rule(method, _compile(path)))
-            elif method is None or exact.get(path, ()) is None:
-                exact[path] = None
+                patterns.append(_Rule(method, compile_path(path)))
             else:
-                methods = exact.setdefault(path, set())
-                if methods is not None:
-                    methods.add(method)
-        self._exact = exact
-        self._patterns = tuple(patterns)
+                _add(exact, path, method)
+                _add(folded, path.lower(), method)
+        patterns += given
+        self._rules = _Table(exact, tuple(patterns))
+        self._folded = _Table(folded, tuple(_Rule(method, _fold(pattern)) for method, pattern in patterns))
+        self._given = _Table({}, tuple(given))
         if problems is None:
             noted.raise_if_any()
 
     def __bool__(self) -> bool:
         """Tell whether there is any rule."""
-        return bool(self._exact or self._patterns)
+        return any(self._rules)
 
     def __len__(self) -> int:
         """Count the rules."""
-        return len(self._exact) + len(self._patterns)
+        return sum(map(len, self._rules))
 
     def exempts(self, scope: Scope) -> bool:
         """Tell whether the request is exempt: every reading of its path matches, and no two readers could disagree."""
         path = app_path(scope)
         method = scope.get("method")
-        if path is None or not self._match(path, method) or is_ambiguous(path, scope.get("raw_path")):
+        if path is None or not self._rules.match(path, method) or is_ambiguous(path, scope.get("raw_path")):
             return False
         canonical = canonical_path(path)
-        return canonical == path or self._match_canonical(canonical, method)
+        return canonical == path or self._rules.match_canonical(canonical, method)
 
     def concerns(self, scope: Scope) -> bool:
-        """Tell whether any reading of the path matches: literal or canonical, with or without the root path."""
+        """Tell whether any reading of the path matches: literal or canonical, in any letter case, and so on.
+
+        An ambiguous path of more than 1,024 characters is concerned without being read.
+        """
         path = scope.get("path")
         if not isinstance(path, str):
             return True
         method = scope.get("method")
         if method is not None:
             method = method.upper()  # some servers pass "get" on as the client sent it
-        if not scope.get("root_path") and not is_ambiguous(path, scope.get("raw_path")):
+        ambiguous = is_ambiguous(path, scope.get("raw_path"))
+        if not ambiguous and not scope.get("root_path"):
             # Without empty and dot segments, a trailing slash is all that the canonical form lacks.
-            return self._match_canonical(path.rstrip("/") or "/", method)
+            return self._meets(path.rstrip("/") or "/", method)
+        if ambiguous and len(path) > _LONGEST_AMBIGUOUS:
+            return True
         return any(
-            self._match(reading, method) or self._match_canonical(canonical_path(reading), method)
-            for reading in _readings(path, scope)
+            self._meets(form, method)
+            for reading in _readings(path, scope, ambiguous=ambiguous)
+            for form in (reading, _SLASHES.sub("/", f"/{reading}").rstrip("/"), canonical_path(reading))
         )
 
-    def _match(self, path: str, method: str | None) -> bool:
-        exact = self._exact
-        if path in exact:
-            methods = exact[path]
-            if methods is None or method in methods:
-                return True
-        for wanted, pattern in self._patterns:  # a plain loop: any() over a generator costs twice as much
-            if (wanted is None or wanted == method) and pattern.fullmatch(path) is not None:
-                return True
-        return False
-
-    def _match_canonical(self, canonical: str, method: str | None) -> bool:
-        # The rule itself, or a router, may put a slash at the end.
-        return self._match(canonical, method) or self._match(f"{canonical}/", method)
+    def _meets(self, path: str, method: str | None) -> bool:
+        folded = self._folded.match_canonical(path.lower(), method)
+        # A pattern of the caller's may also say what must not stand there, and then it matches less without case.
+        return folded or (bool(self._given.patterns) and self._given.match_canonical(path, method))
 
 
 def app_path(scope: Scope) -> str | None:
     """Give the path as the application sees it: without the root path, which is taken off by whole segments.
 
-    None where two frameworks would disagree about it: a root path that ends within a segment of the path.
+    None where two frameworks would disagree about it: a root path that ends within a segment of the path, or that
+    stands further inside it.
     """
     path = scope.get("path")
     if not isinstance(path, str):
         return None
     root = (scope.get("root_path") or "").rstrip("/")
-    if not root or not path.startswith(root):
+    if not root:
         return path
+    if not path.startswith(root):
+        return None if root in path else path
     rest = path[len(root) :]
     if not rest:
         return "/"
@@ -187,22 +219,45 @@ def is_ambiguous(path: str, raw_path: bytes | None) -> bool:
     return raw_path is not None and _AMBIGUOUS_RAW.search(raw_path.split(b"?", 1)[0]) is not None
 
 
-def _readings(path: str, scope: Scope) -> set[str]:
+def _readings(path: str, scope: Scope, *, ambiguous: bool) -> set[str]:
     """Give every way in which a router could read the path."""
     readings = {path}
-    root = (scope.get("root_path") or "").rstrip("/")
-    if root and path.startswith(root):
-        # By segment or as a bare prefix: for a rule that tightens, both count.
-        readings.add(f"/{path[len(root) :].lstrip('/')}")
     raw_path = scope.get("raw_path")
-    if is_ambiguous(path, raw_path):
-        if raw_path is not None:
-            readings.add(raw_path.split(b"?", 1)[0].decode("latin-1"))
+    if ambiguous and raw_path is not None:
+        readings.add(raw_path.split(b"?", 1)[0].decode("latin-1"))
+    if not path.startswith("/"):
+        readings |= {_without_authority(reading) for reading in readings}
+    root = scope.get("root_path") or ""
+    for prefix in {root, root.rstrip("/")} - {""}:
+        # By segment, as a bare prefix, or with all that stands in front of it: for a rule that tightens, all count.
+        readings |= {f"/{reading.partition(prefix)[2].lstrip('/')}" for reading in readings if prefix in reading}
+    if ambiguous:
         readings |= {unquote(reading) for reading in readings}
         readings |= {reading.replace("\\", "/") for reading in readings}
         readings |= {_PARAMETERS.sub("", reading) for reading in readings}
         readings |= {re.split(r"[?#]", reading, maxsplit=1)[0] for reading in readings}
     return readings
+
+
+def _without_authority(target: str) -> str:
+    """Give the path of a target in absolute form."""
+    try:
+        return urlsplit(target).path
+    except ValueError:
+        return target
+
+
+def _add(exact: dict[str, set[str] | None], path: str, method: str | None) -> None:
+    """Note a path for one method, or for all."""
+    methods = exact.setdefault(path, set())
+    if method is None:
+        exact[path] = None
+    elif methods is not None:
+        methods.add(method)
+
+
+def _fold(pattern: re.Pattern[str]) -> re.Pattern[str]:
+    return re.compile(pattern.pattern, pattern.flags | re.IGNORECASE)
 
 
 def _listed(rules: Any, option: str, problems: Problems) -> Iterable[str | re.Pattern[str]]:
@@ -254,17 +309,3 @@ def _check(rule: str, method: str | None, path: str, option: str, problems: Prob
     else:
         return True
     return False
-
-
-def _compile(path: str) -> re.Pattern[str]:
-    segments = path[1:].split("/")
-    last = len(segments) - 1
-    parts = []
-    for position, segment in enumerate(segments):
-        if segment == "**":
-            parts.append("(?:/.*)?" if position == last else "(?:/[^/]+)*")
-        elif segment == "*":
-            parts.append("/[^/]+")
-        else:
-            parts.append("/" + "[^/]*".join(re.escape(text) for text in segment.split("*")))
-    return re.compile("".join(parts), re.DOTALL)

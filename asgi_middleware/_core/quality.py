@@ -21,7 +21,8 @@ _QVALUE = re.compile(rb"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 _MEMBER = re.compile(rb'(?:[^",]|"(?:[^"\\]|\\.)*"|")+')
 _PART = re.compile(rb'(?:[^";]|"(?:[^"\\]|\\.)*"|")+')
 FULL_WEIGHT = 1000
-LONGEST_VALUE = 2048  # bytes; real lists stay far below, and unclosed quotes cost the square of the length
+LONGEST_VALUE = 2048  # bytes; real lists stay far below
+MOST_QUOTES = 32  # each unclosed one costs a pass over the rest; real lists have none
 
 
 class Weighted(NamedTuple):
@@ -43,9 +44,9 @@ def parse_weighted(value: bytes) -> list[Weighted]:
 
     Args:
         value: The raw field value. Several lines of one field are joined with a comma before (RFC 9110 5.3). A value of
-            more than 2,048 bytes is not read at all.
+            more than 2,048 bytes or 32 quotation marks is not read at all.
     """
-    if len(value) > LONGEST_VALUE:
+    if len(value) > LONGEST_VALUE or value.count(b'"') > MOST_QUOTES:
         return []
     members = []
     for raw in _MEMBER.findall(value):

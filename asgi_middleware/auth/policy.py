@@ -30,8 +30,8 @@ _SCOPE_TOKEN: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 class Rule:
     """What a token must grant on some paths. Every rule that concerns a request adds to what is needed.
 
-    A rule tightens: it holds as soon as any reading of the path matches (``//admin``, ``/x/../admin``), it makes a
-    token needed where one was optional, and only ``exempt`` is stronger::
+    A rule tightens: it holds as soon as any reading of the path matches (``//admin``, ``/x/../admin``, ``/ADMIN``), it
+    makes a token needed where one was optional, and only ``exempt`` is stronger::
 
         from asgi_middleware.auth import Rule
 

@@ -56,7 +56,7 @@ class Policy(NamedTuple):
     def plain_start(
         self, message: Message, fields: Fields, verdict: Verdict, index: HeaderIndex, coding: bytes | None
     ) -> Message:
-        """Give the start message of a response that stays as it is: the app's own where nothing is to be said.
+        """Give the start message of a response that stays as it is, but depends on Accept-Encoding.
 
         Args:
             message: The app's start message, its headers a list.
@@ -65,8 +65,6 @@ class Policy(NamedTuple):
             index: The look-up of the request's headers.
             coding: What this client's responses are encoded with; None for nothing.
         """
-        if not verdict.vary:
-            return message
         headers = message["headers"]
         if verdict.reason == "not_modified" and b"if-none-match" in index:
             if_none_match = b",".join(index.get_all(b"if-none-match"))
@@ -76,14 +74,16 @@ class Policy(NamedTuple):
 
 def plain_send(policy: Policy, send: Send, exchange: Exchange, index: HeaderIndex, reason: str | None) -> Send:
     """Wrap send for a request whose response is not encoded; only the head needs care."""
+    content_types, minimum_size = policy.content_types, policy.minimum_size
 
     def send_plain(message: Message) -> Awaitable[None]:
         if message["type"] == _START:
             message = _with_list(message)
             fields = fields_of(message["headers"])
-            verdict, _ = judge(message["status"], fields, policy.content_types, policy.minimum_size)
+            verdict, _ = judge(message["status"], fields, content_types, minimum_size)
             exchange.compression = SKIPPED[verdict.reason or reason or "no_common_coding"]
-            message = policy.plain_start(message, fields, verdict, index, None)
+            if verdict.vary:
+                message = policy.plain_start(message, fields, verdict, index, None)
         return send(message)
 
     return send_plain
@@ -181,10 +181,14 @@ class EncodingResponse:
         if verdict.reason is not None or not policy.wants(self._scope, message):
             self._exchange.compression = SKIPPED[verdict.reason or "predicate"]
             self._forward = self._send
-            return self._send(policy.plain_start(message, fields, verdict, self._index, self._coding))
-        if length is not None and self._scope["method"] == "HEAD":
-            return self._send(self._bodiless_start(message, fields))
+            if verdict.vary:
+                message = policy.plain_start(message, fields, verdict, self._index, self._coding)
+            return self._send(message)
+        if length is not None and self._is_head():
+            return self._send(self._bodiless_start(message, fields, self._coding))
         if verdict.live and not (verdict.file and _PATHSEND in (self._scope.get("extensions") or ())):
+            if self._is_head():
+                return self._send(self._bodiless_start(message, fields, self._live_coding))
             self._forward = self._open(self._live_coding, live=True).send
             return self._send(self._encoded_start(message, fields, self._live_coding, None))
         self._held = _Held(message, fields, length, verdict.live)
@@ -194,10 +198,11 @@ class EncodingResponse:
         """Send the held head as the first message of the body shows it to be right."""
         body = body_of(message)
         more = message.get("more_body", False)
-        if self._scope["method"] == "HEAD" and (more or len(body) >= self._policy.minimum_size):
-            return _send_both(self._send, self._bodiless_start(held.message, held.fields), {**message, "body": b""})
+        coding = self._live_coding if held.live and more else self._coding
+        if self._is_head() and (more or len(body) >= self._policy.minimum_size):
+            start = self._bodiless_start(held.message, held.fields, coding)
+            return _send_both(self._send, start, {**message, "body": b""})
         if more and len(body) != held.length:
-            coding = self._live_coding if held.live else self._coding
             stream = self._open(coding, live=held.live)
             self._forward = stream.send
             return stream.open(self._encoded_start(held.message, held.fields, coding, None), message)
@@ -242,11 +247,15 @@ class EncodingResponse:
         self._stream = stream
         return stream
 
-    def _bodiless_start(self, message: Message, fields: Fields) -> Message:
+    def _is_head(self) -> bool:
+        method: str = self._scope["method"]
+        return method.upper() == "HEAD"  # it may arrive in lower case, as the client sent it
+
+    def _bodiless_start(self, message: Message, fields: Fields, coding: bytes) -> Message:
         """Give the head of HEAD as it would be for GET, and let no bytes through that do not belong to it."""
-        self._exchange.compression = CompressionFigures(self._coding.decode("ascii"), None, None, 0.0, None)
+        self._exchange.compression = CompressionFigures(coding.decode("ascii"), None, None, 0.0, None)
         self._forward = _bodiless(self._send)
-        return self._encoded_start(message, fields, self._coding, None)
+        return self._encoded_start(message, fields, coding, None)
 
     def _encoded_start(self, message: Message, fields: Fields, coding: bytes, length: int | None) -> Message:
         return {**message, "headers": encoded_head(message["headers"], fields, coding, self._policy.etag, length)}

@@ -163,6 +163,8 @@ class CORSMiddleware:
                 # The app's exception is what counts; a client that is gone meanwhile must not replace it.
                 with suppress(Exception):
                     await INTERNAL_ERROR.send(scope, receive, send_with_cors)
+                if not exchange.claimed("logging"):
+                    exchange.error = None  # nobody further out reads it, and its traceback holds the Exchange: a circle
             raise
 
     async def _answer_preflight(self, scope: Scope, exchange: Exchange, receive: Receive, send: Send) -> None:

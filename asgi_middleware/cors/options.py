@@ -55,6 +55,8 @@ _FORBIDDEN_REQUEST_HEADERS: Final = frozenset(
 _FORBIDDEN_PREFIXES: Final = (b"proxy-", b"sec-")
 _FORBIDDEN_RESPONSE_HEADERS: Final = frozenset({b"set-cookie", b"set-cookie2"})
 _RESPONSE_PREFIX: Final = b"access-control-"
+# Nobody's origins (RFC 2606 2): an expression that matches one of them has left out whose origins it means.
+_STRANGERS: Final = ("https://stranger.invalid", "http://stranger.invalid")
 
 
 class Names(NamedTuple):
@@ -106,8 +108,22 @@ def read_origins(problems: Problems, allow_origins: object, *, regex: object, cr
     return origins
 
 
-def read_regex(problems: Problems, allow_origin_regex: object) -> re.Pattern[str] | None:
-    """Read `allow_origin_regex`: a str or a compiled pattern of str."""
+def read_regex(problems: Problems, allow_origin_regex: object, *, credentials: object) -> re.Pattern[str] | None:
+    """Read `allow_origin_regex`, and see whether it may go with credentials."""
+    regex = _compiled(problems, allow_origin_regex)
+    if regex is not None and credentials is True and any(map(regex.fullmatch, _STRANGERS)):
+        problems.add(
+            "allow_origin_regex",
+            regex.pattern,
+            "matches anybody's origin and cannot go with allow_credentials=True: every website could act as your user",
+            fix="list the origins that you trust, for example ['https://app.example.com', 'https://*.example.com']",
+            code="wildcard_with_credentials",
+        )
+    return regex
+
+
+def _compiled(problems: Problems, allow_origin_regex: object) -> re.Pattern[str] | None:
+    """Give the expression, which may be a str or a compiled pattern of str."""
     option = "allow_origin_regex"
     if allow_origin_regex is None:
         return None

@@ -126,7 +126,7 @@ class CORSPolicy:
         """Check every option and build every constant; the caller raises what `problems` then holds."""
         credentials = problems.boolean("allow_credentials", allow_credentials) and allow_credentials
         self.origins = read_origins(problems, allow_origins, regex=allow_origin_regex, credentials=allow_credentials)
-        self._regex = read_regex(problems, allow_origin_regex)
+        self._regex = read_regex(problems, allow_origin_regex, credentials=allow_credentials)
         methods = read_methods(problems, allow_methods)
         headers = read_request_headers(problems, allow_headers)
         exposed = read_exposed_headers(problems, expose_headers)

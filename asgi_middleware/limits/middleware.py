@@ -26,15 +26,15 @@ _MALFORMED_LENGTH: Final = Refusal(
 _OPEN: Final = 0  # all is well
 _UNFED: Final = 1  # a complete answer, or another class's refusal, is out; only the rest of the body is withheld
 _REFUSED: Final = 2  # the 413 is ours
-_CUT: Final = 3  # the app's answer had begun and cannot be completed
+_CUT: Final = 3  # an answer, the app's or ours, has begun and cannot be completed
 
 
 class BodyTooLargeError(Exception):
-    """A body ran over the limit when the response had begun; raised to the server so that it ends the connection."""
+    """A body ran over the limit, and the response is cut short; raised to the server so that it ends the connection."""
 
     def __init__(self) -> None:
         """Say what happened."""
-        super().__init__("the request body ran over the limit after the response had begun")
+        super().__init__("the request body ran over the limit, and the response could not be completed")
 
 
 class RequestBodyLimitMiddleware:
@@ -189,9 +189,17 @@ class RequestBodyLimitMiddleware:
             progress.state = _REFUSED
             lingers = message.get("more_body", False)
             progress.answer = self._answer(_TOO_LARGE, scope, lingers=lingers)
+
+            async def send_or_cut(message: Message) -> None:
+                # When the app cancels this, nobody knows whether the message went out. Then no other may follow it.
+                progress.state = _CUT
+                await send(message)
+                progress.state = _REFUSED
+
             try:
-                await self._give(progress.answer, receive, send)
+                await self._give(progress.answer, receive, send_or_cut)
             except OSError:  # the client is gone, and nobody waits for the rest
+                progress.state = _REFUSED
                 progress.answer.clear()
 
     def _answer(self, refusal: Refusal, scope: Scope, *, lingers: bool) -> list[Message]:

@@ -47,15 +47,13 @@ def bind_request(bound: Bound, exchange: Exchange, *, clear: bool) -> None:
         for variable, value in copy_context().items():
             if value is not ... and variable.name.startswith(STRUCTLOG_KEY_PREFIX):
                 bound.append(variable.set(...))
-    bound.append(current_exchange.set(exchange))
     request_id = exchange.request_id
-    bound.append(correlation_id.set(request_id))
+    bound += (current_exchange.set(exchange), correlation_id.set(request_id))
     if request_id is not None:
         bound.append(_request_id.set(request_id))
     trace = exchange.trace
     if trace is not None:
-        bound.append(_trace_id.set(trace.trace_id))
-        bound.append(_span_id.set(trace.span_id))
+        bound += (_trace_id.set(trace.trace_id), _span_id.set(trace.span_id))
 
 
 def unbind_request(bound: Bound) -> None:

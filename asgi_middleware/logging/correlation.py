@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import EllipsisType
-from typing import Any
+from typing import Any, Final
 
 from asgi_middleware._core.config import Problems
 from asgi_middleware._core.exchange import enter
@@ -14,6 +14,8 @@ from asgi_middleware.logging.failures import Failures
 from asgi_middleware.logging.request_ids import Correlation, RequestIds, carriers_of, generate_request_id, with_header
 
 __all__ = ["CorrelationIdMiddleware"]
+
+_NO_MESSAGES: Final = frozenset[str]()
 
 
 class CorrelationIdMiddleware:
@@ -105,17 +107,17 @@ class CorrelationIdMiddleware:
         if inner is scope:
             inner = dict(scope)
         bound: Bound = []
-        failures = self._failures
-        name, value, carriers = None, b"", frozenset[str]()
+        failures, ids = self._failures, self._ids
+        name, value, carriers = None, b"", _NO_MESSAGES
         try:
             index = exchange.headers(inner)
             if exchange.request_id is None:
-                exchange.request_id = self._ids.choose(index)
-            self._ids.rewrite(inner, index, exchange.request_id)
+                exchange.request_id = ids.choose(index)
+            ids.rewrite(inner, index, exchange.request_id)
             bind_request(bound, exchange, clear=self._clear)
             carriers = carriers_of(scope)
             value = exchange.request_id.encode("ascii")
-            name = self._ids.response_header
+            name = ids.response_header
         except Exception as error:  # noqa: BLE001 -- an id is no reason to fail a request
             failures.note("give the request an id", error)
 

@@ -120,7 +120,7 @@ class LoggingMiddleware:
         self.app = app
         self._clear = clear_contextvars
         self._events = AccessEvents(Redactor(redaction), shown, answered)
-        self._exclude = exclude
+        self._exclude = exclude or None
         self._failures = Failures("LoggingMiddleware")
         self._ids = RequestIds(correlation, names, self._failures)
         self._level = level
@@ -156,7 +156,8 @@ class LoggingMiddleware:
         else:
             self._finish(observation, None)
         finally:
-            observation.traffic.send_error = None  # its traceback holds the observation: a circle
+            # Their tracebacks hold what holds them: circles.
+            observation.traffic.send_error = exchange.error = None
             if first:
                 exchange.scope = None
             try:
@@ -198,7 +199,8 @@ class LoggingMiddleware:
             now = perf_counter()
             exchange, traffic = observation.exchange, observation.traffic
             ending = ending_of(traffic, exchange, raised, now)
-            if self._exclude and not is_failure(ending) and self._exclude.exempts(observation.scope):
+            exclude = self._exclude
+            if exclude is not None and not is_failure(ending) and exclude.exempts(observation.scope):
                 return
             level = self._level_of(ending)
             logger = self._logger.bind()

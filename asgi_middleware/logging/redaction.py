@@ -40,13 +40,13 @@ DEFAULT_HEADERS: Final = frozenset(
 )  # fmt: skip
 """Headers whose value is hidden by default even when they are asked for. A subprotocol may carry a token."""
 
-_SEPARATORS: Final = re.compile("([&;])")
 _WORDS: Final = re.compile(r"[^\w-]+")
 # Base64url of a JSON object, and what follows it in a compact token (RFC 7519 3).
 _TOKEN: Final = re.compile(r"eyJ[\w-]{6,}(?:\.[\w-]*)*")
 _USER_INFO: Final = re.compile(r"(?<=//)[^/?#@]*(?:@[^/?#@]*)*@")
 _AUTHORITY: Final = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 _QUERY_OR_FRAGMENT: Final = re.compile("[?#]")
+_MARKS: Final = re.compile("([?#])")
 _URL_HEADERS: Final = frozenset({b"referer", b"location", b"content-location", b"link", b"refresh"})
 _FOLD: Final = str.maketrans("", "", "-_")
 
@@ -148,16 +148,28 @@ class Redactor:
         return shown
 
     def _hide_parameters(self, query: str) -> str:
-        parts = _SEPARATORS.split(query)
-        for position in range(0, len(parts), 2):
-            name, equals, value = parts[position].partition("=")
-            if value and self._is_secret(name):
-                parts[position] = f"{name}{equals}{self._replacement}"
-        return "".join(parts)
+        if ";" in query:
+            return ";".join(["&".join(map(self._hide_value, part.split("&"))) for part in query.split(";")])
+        return "&".join(map(self._hide_value, query.split("&")))
+
+    def _hide_value(self, pair: str) -> str:
+        """Hide the value of a parameter; also of one in a URL that is a value itself: ``next=/cb?code=...``."""
+        name, _, value = pair.partition("=")
+        if value and self._is_secret(name):
+            return f"{name}={self._replacement}"
+        if "?" in value or "#" in value:
+            parts = _MARKS.split(pair)  # text, mark, text, mark, ..., text
+            for position in range(2, len(parts), 2):
+                inner, _, value = parts[position].partition("=")
+                if value and self._is_secret(inner):
+                    return f"{''.join(parts[:position])}{inner}={self._replacement}"
+        return pair
 
     def _is_secret(self, name: str) -> bool:
-        plain = unquote_plus(name) if "%" in name or "+" in name else name
         secret = self._parameters
+        if name.isalnum():  # one word, with nothing in it to fold but the case
+            return name.lower() in secret
+        plain = unquote_plus(name) if "%" in name or "+" in name else name
         return _fold(plain) in secret or any(_fold(word) in secret for word in _WORDS.split(plain))
 
 

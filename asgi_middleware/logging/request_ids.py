@@ -126,11 +126,12 @@ class RequestIds:
         """
         if self._update:
             value = request_id.encode("ascii")
-            for position, name in enumerate(self._names):
-                # Missing from the first, or other than the chosen one in any.
-                if (name in index or position == 0) and index.get_all(name) != (value,):
-                    scope["headers"] = self._with_id(scope.get("headers"), index, value)
-                    break
+            carriers = [name for name in self._names if name in index]
+            if not carriers:
+                scope["headers"] = [*(scope.get("headers") or ()), (self._names[0], value)]
+            # Missing from the first, or other than the chosen one in any.
+            elif carriers[0] != self._names[0] or any(index.get_all(name) != (value,) for name in carriers):
+                scope["headers"] = self._with_id(scope.get("headers"), {self._names[0], *carriers}, value)
         state = scope.get("state")
         if state is not None:
             scope["state"] = {**state, "request_id": request_id}
@@ -181,12 +182,7 @@ class RequestIds:
             self._failures.note("transform a request id", error)
         return chosen
 
-    def _with_id(self, headers: Any, index: HeaderIndex, value: bytes) -> HeaderList:
-        first = self._names[0]
-        carriers = {name for name in self._names if name in index}
-        if not carriers:
-            return [*(headers or ()), (first, value)]
-        carriers.add(first)
+    def _with_id(self, headers: Any, carriers: set[bytes], value: bytes) -> HeaderList:
         kept = [(key, held) for key, held in header_list(headers) if key.lower() not in carriers]
         kept.extend((name, value) for name in self._names if name in carriers)
         return kept

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from asgi_middleware._core.config import Problems
-from asgi_middleware._core.headers import find_all
+from asgi_middleware._core.headers import find_all, header_list
 from asgi_middleware._core.refusals import INTERNAL_ERROR, Refusal
 from asgi_middleware._core.types import ASGIApp, Receive, Scope, Send
 from asgi_middleware._core.workers import WorkerPool
@@ -26,7 +26,7 @@ Authorize: TypeAlias = str | Callable[[Scope], bool | Awaitable[bool]]
 _logger = logging.getLogger("asgi_middleware.metrics")
 _ALLOW: Final = (b"allow", b"GET, HEAD, OPTIONS")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # b64token (RFC 6750 2.1)
-_BEARER: Final = b"bearer "
+_BEARER: Final = b"bearer"
 
 _NOT_FOUND: Final = Refusal(404, "not_found")
 _METHOD_NOT_ALLOWED: Final = Refusal(405, "method_not_allowed", headers=[_ALLOW])
@@ -129,6 +129,7 @@ class MetricsEndpoint:
             raise RuntimeError(f"MetricsEndpoint serves no {scope['type']!r} connections")
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope = {**scope, "headers": header_list(scope.get("headers"))}  # read more than once, which not all can be
         refusal = await self._refusal(scope)
         if refusal is not None:
             await refusal.send(scope, receive, send)
@@ -156,9 +157,10 @@ class MetricsEndpoint:
     async def _refusal(self, scope: Scope) -> Refusal | None:
         if self._token is not None:
             given = find_all(scope["headers"], b"authorization")
-            if not given:
+            # Without credentials of this scheme the challenge names no error (RFC 6750 3).
+            if not any(value.partition(b" ")[0].lower() == _BEARER for value in given):
                 return _TOKEN_MISSING
-            if len(given) > 1 or not _is_bearer(given[0], self._token):
+            if len(given) > 1 or not _holds(given[0], self._token):
                 return _TOKEN_INVALID
         elif self._authorize is not None:
             try:
@@ -229,10 +231,9 @@ def _own_path(scope: Scope) -> str:
     return path.removeprefix((scope.get("root_path") or "").rstrip("/"))
 
 
-def _is_bearer(given: bytes, token: bytes) -> bool:
-    scheme, credentials = given[: len(_BEARER)], given[len(_BEARER) :]
-    # Both bytes, compared in constant time; the scheme is case-insensitive (RFC 9110 11.1).
-    return scheme.lower() == _BEARER and hmac.compare_digest(credentials.strip(b" "), token)
+def _holds(given: bytes, token: bytes) -> bool:
+    """Tell whether bearer credentials are this token; compared in constant time."""
+    return hmac.compare_digest(given.partition(b" ")[2].strip(b" "), token)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -157,7 +157,7 @@ class PrometheusMiddleware:
         left: str | None = None
         read: int | None = 0
         written: int | None = 0
-        trailers = ended = False
+        trailers = complete = ended = False
         record = recorder.begin(scope)
 
         def end(error: str = "") -> None:
@@ -172,7 +172,8 @@ class PrometheusMiddleware:
                 try:
                     kind = message["type"]
                     if kind == "http.disconnect":
-                        left = phase_of(status)
+                        # Some servers tell a waiting receive of the end while the last message is still being sent.
+                        left = left if complete else phase_of(status)
                     elif counts_bytes:
                         read = add_size(read, kind, message)
                 except Exception:  # noqa: BLE001 -- metrics fail open
@@ -180,7 +181,14 @@ class PrometheusMiddleware:
             return message
 
         async def send_wrapper(message: Message) -> None:
-            nonlocal status, left, written, trailers
+            nonlocal status, left, written, trailers, complete
+            kind, last = "", False
+            try:
+                kind = message["type"]
+                last = ends_response(kind, message, trailers=trailers)
+                complete = complete or last
+            except Exception:  # noqa: BLE001 -- metrics fail open
+                failures.note("message")
             try:
                 await send(message)
             except OSError:
@@ -192,14 +200,13 @@ class PrometheusMiddleware:
             if ended:
                 return
             try:
-                kind = message["type"]
                 if kind == "http.response.start":
                     status = message["status"]
                     trailers = bool(message.get("trailers", False))
                     return
                 if counts_bytes:
                     written = add_size(written, kind, message)
-                if ends_response(kind, message, trailers=trailers):
+                if last:
                     end()
             except Exception:  # noqa: BLE001 -- metrics fail open
                 failures.note("message")

@@ -102,6 +102,7 @@ class ProblemDetailsMiddleware:
             await self.app(scope, receive, send)
             return
         scope, exchange = enter(scope)
+        logged = exchange.claimed("logging")
         progress: Any = HTTPProgress() if kind == "http" else WebSocketProgress()
 
         async def receive_and_note() -> Message:
@@ -122,7 +123,11 @@ class ProblemDetailsMiddleware:
         except Exception as error:
             if progress.is_beyond_answer:
                 raise
-            fault = await self._answer(error, scope, progress, progress.replay(receive), send)
+            try:
+                fault = await self._answer(error, scope, progress, progress.replay(receive), send)
+            finally:
+                if not logged:
+                    exchange.error = None  # nobody further out reads it, and its traceback holds the Exchange: a circle
             if fault:
                 if self._reraise:
                     raise

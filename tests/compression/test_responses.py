@@ -395,6 +395,15 @@ class TestHead:
         assert (result.header(b"content-encoding"), result.body) == (coding.encode(), b"")
         assert len(result.chunks) == 2
 
+    @pytest.mark.parametrize("data", [b"", b"data: 1\n\n"])
+    @pytest.mark.parametrize("method", ["HEAD", "head"])
+    async def test_of_a_live_stream(self, method, data, coding, sending, start, body):
+        """Not one byte follows, neither of the app's nor of an encoder's; such would begin the next response [H8]."""
+        stream = sending(start(content_type=b"text/event-stream"), body(data, more_body=True), body(b""))
+        result = await http(CompressionMiddleware(stream), method, headers=[(b"accept-encoding", coding.encode())])
+        assert (result.header(b"content-encoding"), result.header(b"vary")) == (coding.encode(), VARY)
+        assert (result.body, result.complete) == (b"", True)
+
     async def test_lets_trailers_pass(self, coding, sending, start, body):
         """Only bodies are emptied [H8, M2]."""
         trailers = {"type": "http.response.trailers", "headers": [], "more_trailers": False}

@@ -82,6 +82,22 @@ class TestHeaders:
         other = {**inner, "headers": [(b"a", b"2")]}
         assert exchange.headers(other).get(b"a") == b"2"
 
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda headers: headers.append((b"authorization", b"new")),
+            lambda headers: headers.clear(),
+            lambda headers: headers.__setitem__(0, (b"a", b"2")),
+        ],
+        ids=["added", "taken off", "replaced"],
+    )
+    def test_a_change_in_place_is_seen(self, change):
+        """A class between two of ours may take a header off or put one on without a new list."""
+        inner, exchange = enter(http_scope(headers=[(b"a", b"1")]))
+        assert exchange.headers(inner) == {b"a": b"1"}
+        change(inner["headers"])
+        assert exchange.headers(inner) == dict(inner["headers"])
+
 
 class TestClaims:
     """Nested copies of one class."""

@@ -70,8 +70,14 @@ class TestIndexHeaders:
         assert dict(index_headers(None)) == {}
 
     def test_knows_its_source(self):
-        """An index names the very object it was built from."""
-        assert index_headers(PAIRS).source is PAIRS
+        """An index keeps what it was built from, and of a list a copy."""
+        headers = list(PAIRS)
+        index = index_headers(headers)
+        assert index.source == headers
+        headers.append((b"x", b"y"))
+        assert index.source != headers
+        pairs = iter(PAIRS)
+        assert index_headers(pairs).source is pairs
 
 
 class TestLists:

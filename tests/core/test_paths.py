@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from asgi_middleware._core.config import ConfigurationError
@@ -109,11 +110,25 @@ class TestExempts:
             b"/static/x%3Fy",
             b"/static/%23",
             b"/%2e%2e/x",
+            b"/st%61tic/x",
+            b"/%53TATIC/x",
+            b"/static/%7Ex",
+            b"/static/x%2Dy",
+            b"/static/x%5fy",
+            b"/static/%30",
         ],
     )
     def test_raw_bytes_are_watched(self, raw_path):
-        """A delimiter that arrived encoded makes the path ambiguous, though it looks plain once decoded."""
+        """What is a delimiter, or encoded without need, makes a path ambiguous that looks plain once decoded."""
         assert not PathRules(["/static/**"]).exempts(scope_of("/static/x", raw_path=raw_path))
+
+    @pytest.mark.parametrize(
+        "raw_path", [b"/static/%20", b"/static/%C3%BC", b"/static/%5B1%5D", b"/static/a%2Cb", b"/static/%40"]
+    )
+    def test_raw_bytes_that_must_be_encoded(self, raw_path):
+        """Spaces, letters outside ASCII and sub-delimiters are no reason to look twice."""
+        path = unquote(raw_path.decode())
+        assert PathRules(["/static/**"]).exempts(scope_of(path, raw_path=raw_path))
 
     def test_a_query_in_raw_path_is_no_part_of_the_path(self):
         """Callers that leave the query in raw_path do not lose their exemptions."""
@@ -150,6 +165,44 @@ class TestExempts:
             assert path in {canonical_path(path), f"{canonical_path(path)}/"}
 
 
+class TestWildcards:
+    """What wildcards match, and at what cost."""
+
+    @given(
+        st.lists(
+            st.sampled_from(["*", "**", "a", "ab", "a*", "*a", "*a*b", "a*b*", "*.*", "*a*a*"]), min_size=1, max_size=5
+        ),
+        st.lists(st.text(alphabet="ab.", min_size=1, max_size=4), max_size=6),
+    )
+    def test_they_match_what_plain_backtracking_matches(self, rule, path):
+        """Parts that are found once and for all miss nothing: the textbook expression agrees."""
+        assume("*" in "".join(rule))
+        plain = "".join(
+            ("(?:/.*)?" if number == len(rule) else "(?:/[^/]+)*")
+            if segment == "**"
+            else "/[^/]+"
+            if segment == "*"
+            else "/" + re.escape(segment).replace(r"\*", "[^/]*")
+            for number, segment in enumerate(rule, 1)
+        )
+        target = "/" + "/".join(path)
+        assert PathRules(["/" + "/".join(rule)]).exempts(scope_of(target, raw_path=None)) == (
+            re.fullmatch(plain, target) is not None and not is_ambiguous(target, None)
+        )
+
+    @pytest.mark.parametrize(
+        ("rule", "path"),
+        [
+            ("/files/*.*.*.*.*", "/files/" + "." * 50_000 + "/x"),
+            ("/x/**/a/**/a/**/a/**/z", "/x" + "/a" * 50_000),
+            ("/**/*a*a*a*b/**/z", "/x" + "/aaaa" * 10_000),
+        ],
+    )
+    def test_a_long_path_costs_one_pass(self, rule, path):
+        """Tried in every combination, these would take days."""
+        assert not PathRules([rule]).exempts(scope_of(path))
+
+
 class TestRootPath:
     """The root path is taken off by whole segments."""
 
@@ -163,10 +216,12 @@ class TestRootPath:
             ("/v1", "/v1", "/"),
             ("/v", "/v1/health", None),
             ("/v1", "/v1/v1/health", "/v1/health"),
+            ("/v1", "/static/v1/admin", None),
+            ("/v1", "/static/v1.css", None),
         ],
     )
     def test_app_path(self, root_path, path, expected):
-        """With and without the prefix in the path; a prefix that ends within a segment is ambiguous."""
+        """With and without the prefix in the path; one that ends within a segment, or stands inside, is ambiguous."""
         assert app_path(scope_of(path, root_path=root_path)) == expected
 
     def test_exemptions_are_relative_to_it(self):
@@ -175,6 +230,11 @@ class TestRootPath:
         assert rules.exempts(scope_of("/v1/health", root_path="/v1"))
         assert not rules.exempts(scope_of("/v1/v1/health", root_path="/v1"))
         assert not rules.exempts(scope_of("/v1/health", root_path="/v"))
+
+    def test_a_root_path_inside_the_path(self):
+        """Litestar cuts at the first occurrence wherever it is, and would serve /admin here."""
+        assert not PathRules(["/static/**"]).exempts(scope_of("/static/v1/admin", root_path="/v1"))
+        assert PathRules(["/admin"]).concerns(scope_of("/static/v1/admin", root_path="/v1"))
 
     def test_a_missing_path_is_not_exempt(self):
         """A scope without a path is never exempt, and always concerned."""
@@ -204,6 +264,16 @@ class TestConcerns:
             "/admin?x",
             "/admin#x",
             "admin",
+            "//admin/..",
+            "/admin//..",
+            "http://host/admin",
+            "http://host//admin/users",
+            "http:/\tadmin",
+            "x:/admin",
+            "http://host/%61dmin",
+            "/ADMIN",
+            "/Admin/Users",
+            "//ADMIN;a=1",
         ],
     )
     def test_every_reading_counts(self, path):
@@ -216,7 +286,32 @@ class TestConcerns:
         """Some routers serve both forms by one handler."""
         assert PathRules([rule]).concerns(scope_of(path))
 
-    @pytest.mark.parametrize("path", ["/", "/administrator", "/x/admin"])
+    @pytest.mark.parametrize("rule", ["/Admin", "/Admin/*", "GET /Admin/**", re.compile("/Adm[A-Z]n/.*")])
+    def test_the_letter_case_makes_no_difference(self, rule):
+        """Some routers serve /ADMIN by the handler of /admin; an exemption holds for its own spelling only."""
+        assert PathRules([rule]).concerns(scope_of("/aDMIN/x" if "*" in str(rule) else "/aDMIN"))
+        assert not PathRules([rule]).exempts(scope_of("/aDMIN/x" if "*" in str(rule) else "/aDMIN"))
+
+    @pytest.mark.parametrize("pattern", ["/(?!public).*", "/[^A-Z]+"])
+    def test_a_pattern_that_excludes_still_sees_the_spelling(self, pattern):
+        """Without regard to case an exclusion would exclude more: the path as it came counts as well."""
+        rules = PathRules([re.compile(pattern)])
+        assert rules.concerns(scope_of("/PUBLIC" if "public" in pattern else "/public"))
+        assert rules.concerns(scope_of("//PUBLIC" if "public" in pattern else "//public"))
+
+    def test_a_long_ambiguous_path_is_concerned_unread(self):
+        """Every reading costs a pass over the path, so a long one is not read but held to the rule."""
+        rules = PathRules(["/admin"])
+        assert not rules.concerns(scope_of("/x;" + "y" * 1021))
+        assert rules.concerns(scope_of("/x;" + "y" * 1022))
+        assert not rules.concerns(scope_of("/x" + "y" * 5000))
+
+    @pytest.mark.parametrize("target", ["http://[/admin", "http://host", "://", "?", "*", ""])
+    def test_targets_that_are_no_url(self, target):
+        """Whatever stands for a path is read without raising."""
+        assert not PathRules(["/admin"]).concerns(scope_of(target))
+
+    @pytest.mark.parametrize("path", ["/", "/administrator", "/x/admin", "http://admin/", "http://admin"])
     def test_other_paths_do_not(self, path):
         """A path that no router reads as the rule's is not concerned."""
         assert not PathRules(["/admin/**"]).concerns(scope_of(path))

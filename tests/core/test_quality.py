@@ -80,3 +80,9 @@ def test_a_huge_value_is_not_read():
     """A list of more than 2 KiB costs nothing and says nothing [N5]."""
     assert parse_weighted(b"gzip, " * 1000) == []
     assert len(parse_weighted(b"gzip," * 400)) == 400
+
+
+def test_a_value_full_of_quotes_is_not_read():
+    """Every quotation mark that is never closed costs a pass over the rest; nobody sends so many."""
+    assert len(parse_weighted(b'a;b="x", ' * 16)) == 16
+    assert parse_weighted(b'a;b="x", ' * 17) == []

@@ -1,9 +1,11 @@
 """CORSMiddleware as a wrapper: what it does to responses, exceptions and everything that is not its business."""
 
 import copy
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +227,7 @@ class TestExceptions:
     async def test_before_start(self, origin: list[tuple[bytes, bytes]]) -> None:
         """An exception before the start becomes a 500 with CORS headers, and goes on as the same object [15]."""
         scope, exchange = enter(http_scope(headers=origin))
+        exchange.claim("logging")
         result = await drive(CORSMiddleware(self.raising, **ALLOW), scope, raise_exceptions=False)
         assert result.exception is self.ERROR
         assert exchange.error is self.ERROR
@@ -236,6 +239,26 @@ class TestExceptions:
         assert result.header(b"vary") == b"Origin"
         assert b"secret" not in result.body
         assert result.complete
+
+    async def test_no_circle(self) -> None:
+        """An exception that was answered is freed with its request, without the garbage collector."""
+        alive: list[weakref.ref[Any]] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            alive.append(weakref.ref(scope["asgi_middleware"]))
+            raise LookupError
+
+        async def discard(message: Any) -> None:
+            pass
+
+        gc.collect()
+        gc.disable()
+        try:
+            with pytest.raises(LookupError):
+                await CORSMiddleware(app, **ALLOW)(http_scope(headers=[ORIGIN]), anyio.sleep_forever, discard)
+            assert alive[0]() is None
+        finally:
+            gc.enable()
 
     async def test_after_start(self) -> None:
         """An exception after the start sends nothing more, and goes on as the same object [15]."""

@@ -45,6 +45,14 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"allow_origins": OriginSet("*"), "allow_credentials": True}, "allow_origins", "wildcard_with_credentials"),
     ({"allow_origins": ["null"], "allow_credentials": True}, "allow_origins", "null_with_credentials"),
     ({"allow_origins": OriginSet(["null"]), "allow_credentials": True}, "allow_origins", "null_with_credentials"),
+    *(
+        (
+            {**GOOD, "allow_origin_regex": regex, "allow_credentials": True},
+            "allow_origin_regex",
+            "wildcard_with_credentials",
+        )
+        for regex in (".*", "https?://.*", "http://.+", re.compile(r"https://[^/]+"))
+    ),
     ({"allow_origins": "*", "allow_origin_regex": ".*"}, "allow_origin_regex", "wildcard_with_others"),
     ({"allow_origin_regex": "("}, "allow_origin_regex", "not_a_regex"),
     ({"allow_origin_regex": ""}, "allow_origin_regex", "not_a_regex"),

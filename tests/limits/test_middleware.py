@@ -468,6 +468,33 @@ class TestAfterwards:
         result = await drive(limited(app), scope, requests(b"x" * 11, more=True))
         assert_refused(result)
 
+    @pytest.mark.parametrize("stuck", ["http.response.start", "http.response.body"])
+    @pytest.mark.parametrize("written", [False, True])
+    async def test_cancelled_while_the_answer_is_sent(self, stuck: str, written: bool) -> None:
+        """Whether a cancelled message went out is unknown: nothing follows it, and the connection is aborted."""
+        sent: list[Any] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            with anyio.move_on_after(0.01):
+                await receive()
+            assert (await receive())["type"] == "http.disconnect"
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"late"})
+
+        async def waiting(scope: Any, receive: Any, send: Any) -> None:
+            async def slow(message: Any) -> None:
+                if message["type"] == stuck and not written:
+                    await anyio.sleep(10)
+                sent.append(message["type"])
+                if message["type"] == stuck:
+                    await anyio.sleep(10)
+
+            await limited(app)(scope, receive, slow)
+
+        with pytest.raises(BodyTooLargeError):
+            await drive(waiting, http_scope("POST"), requests(b"x" * 11, more=True))
+        assert sent == ["http.response.start", "http.response.body"][: (stuck == "http.response.body") + written]
+
     async def test_concurrent_receives(self) -> None:
         """Two tasks of an app in receive make one answer, and both see the disconnect."""
         seen = []

@@ -36,6 +36,10 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
         (b"code=s3cret&state=s3cret", "code=REDACTED&state=REDACTED"),
         (f"next={JWT}".encode(), "next=REDACTED"),
         (b"x=\xff\r\n", "x=\u00ff\\x0d\\x0a"),
+        (b"next=/cb?code=s3cret&a=1", "next=/cb?code=REDACTED&a=1"),
+        (b"next=/cb?x=1#y?access_token=s3cret?s3cret#s3cret;b=2", "next=/cb?x=1#y?access_token=REDACTED;b=2"),
+        (b"token=a?b=c#d", "token=REDACTED"),
+        (b"next=/a?b#c", "next=/a?b#c"),
         (b"tokens=1&monkey=2&keyboard=3", "tokens=1&monkey=2&keyboard=3"),
     ],
 )

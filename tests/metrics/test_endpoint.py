@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
 from asgi_middleware.metrics import MetricsEndpoint
-from asgi_middleware.testing.driver import http, lifespan, websocket
+from asgi_middleware.testing.driver import drive, http, http_scope, lifespan, websocket
 
 pytestmark = pytest.mark.anyio
 
@@ -147,6 +147,18 @@ async def test_openmetrics_and_gzip(registry: CollectorRegistry) -> None:
     assert [family.name for family in families] == ["things"]
 
 
+async def test_headers_that_can_be_read_once(registry: CollectorRegistry) -> None:
+    """Request headers may be any iterable: the token, the format and the coding are found all the same."""
+    pairs = [
+        (b"authorization", b"Bearer t"),
+        (b"accept", b"application/openmetrics-text"),
+        (b"accept-encoding", b"gzip"),
+    ]
+    result = await drive(MetricsEndpoint(registry=registry, authorize="t"), {**http_scope(), "headers": iter(pairs)})
+    assert (result.status, result.header(b"content-encoding")) == (200, b"gzip")
+    assert (result.header(b"content-type") or b"").startswith(b"application/openmetrics-text")
+
+
 async def test_without_compression(registry: CollectorRegistry) -> None:
     """Compression can be left to others."""
     endpoint = MetricsEndpoint(inner, registry=registry, compression=False)
@@ -180,8 +192,12 @@ class TestAuthorize:
             ([b"bearer   a-long-random.token~+/=="], 200, None),
             ([b"Bearer a-long-random.token~+/="], 401, b'Bearer error="invalid_token"'),
             ([b"Bearer "], 401, b'Bearer error="invalid_token"'),
-            ([b"a-long-random.token~+/=="], 401, b'Bearer error="invalid_token"'),
-            ([b"Basic a-long-random.token~+/=="], 401, b'Bearer error="invalid_token"'),
+            ([b"Bearer"], 401, b'Bearer error="invalid_token"'),
+            ([b"a-long-random.token~+/=="], 401, b"Bearer"),
+            ([b"Basic a-long-random.token~+/=="], 401, b"Bearer"),
+            ([b"Basic x", b"Digest y"], 401, b"Bearer"),
+            ([b"Bearer a-long-random.token~+/==", b"Basic x"], 401, b'Bearer error="invalid_token"'),
+            ([b"Basic x", b"Bearer a-long-random.token~+/=="], 401, b'Bearer error="invalid_token"'),
             ([b"Bearer \xff\xfe"], 401, b'Bearer error="invalid_token"'),
             ([b"Bearer a-long-random.token~+/==", b"Bearer x"], 401, b'Bearer error="invalid_token"'),
         ],

@@ -13,7 +13,7 @@ from asgi_middleware.testing.driver import Result, drive, http_scope, websocket,
 pytestmark = pytest.mark.anyio
 
 
-class Broken(Exception):  # noqa: N818 -- what the storage raises
+class Broken(Exception):
     pass
 
 

@@ -25,7 +25,7 @@ from asgi_middleware.testing.driver import http, websocket
 pytestmark = pytest.mark.anyio
 
 
-class Broken(Exception):  # noqa: N818 -- a name to find in a label
+class Broken(Exception):
     pass
 
 

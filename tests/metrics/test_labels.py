@@ -16,8 +16,8 @@ from asgi_middleware.metrics.labels import (
 )
 
 
-class Failed(Exception):  # noqa: N818 -- a name to find in a label
-    class Inside(Exception):  # noqa: N818 -- the same
+class Failed(Exception):
+    class Inside(Exception):
         pass
 
 

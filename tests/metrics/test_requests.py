@@ -79,7 +79,7 @@ async def test_how_a_response_ends(metrics: Any, messages: list[Any], status: st
     assert all(sent is given for sent, given in zip(result.sent, messages, strict=True))
 
 
-class Failed(Exception):  # noqa: N818 -- a name to find in a label
+class Failed(Exception):
     pass
 
 
@@ -246,6 +246,33 @@ class TestClientsThatLeave:
             assert (await receive())["type"] == "http.disconnect"
 
         await http(metrics.wrap(app))
+        assert metrics.read(*DISCONNECTS) == {}
+        assert metrics.requests() == {("GET", "", "200", ""): 1}
+
+    async def test_told_while_the_last_message_is_sent(self, metrics: Any) -> None:
+        """A server may tell a waiting receive of the end before the last send returns: nobody has left [T15]."""
+        sending_last = anyio.Event()
+        told = anyio.Event()
+
+        async def receive() -> Any:
+            await sending_last.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            if message == LAST:
+                sending_last.set()
+                await told.wait()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            async def listen() -> None:
+                await receive()
+                told.set()
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(listen)
+                await sending(START, LAST)(scope, receive, send)
+
+        await metrics.wrap(app)(http_scope(), receive, send)
         assert metrics.read(*DISCONNECTS) == {}
         assert metrics.requests() == {("GET", "", "200", ""): 1}
 

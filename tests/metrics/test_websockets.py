@@ -22,7 +22,7 @@ DENY = [
 ]
 
 
-class Failed(Exception):  # noqa: N818 -- a name to find in a label
+class Failed(Exception):
     pass
 
 

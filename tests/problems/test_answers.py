@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 FAULT = RuntimeError("db://user:CANARY@host")
 
 
-class SoldOut(Exception):  # noqa: N818 -- an event of the shop, not an error
+class SoldOut(Exception):
     pass
 
 

@@ -119,6 +119,7 @@ class TestNoAnswer:
 
         scope = http_scope() if kind == "http" else websocket_scope()
         scope, exchange = enter(scope)
+        exchange.claim("logging")
         messages = [{"type": f"{kind}.disconnect"}]
         result = await drive(ProblemDetailsMiddleware(app), scope, messages, raise_exceptions=False)
         assert result.exception is gone

@@ -1,9 +1,13 @@
 """ProblemDetailsMiddleware: logging, debug mode, transparency and options."""
 
+import gc
 import inspect
 import logging
+import weakref
+from contextlib import suppress
 from typing import Any
 
+import anyio
 import pytest
 from structlog.testing import capture_logs
 
@@ -20,7 +24,7 @@ START: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers"
 FAULT = RuntimeError("db://user:CANARY@host")
 
 
-class SoldOut(Exception):  # noqa: N818 -- an event of the shop, not an error
+class SoldOut(Exception):
     pass
 
 
@@ -73,12 +77,37 @@ class TestLogging:
         assert record.getMessage() == "unhandled exception, request id -"
 
     async def test_noted_in_the_exchange(self, errors: pytest.LogCaptureFixture) -> None:
-        """A class further out finds the exception and the refusal in the Exchange."""
+        """A logging class further out finds the exception and the refusal in the Exchange."""
         scope, exchange = enter(http_scope())
+        exchange.claim("logging")
         await drive(ProblemDetailsMiddleware(raising(FAULT)), scope)
         assert exchange.error is FAULT
         assert exchange.refusal is not None
         assert exchange.refusal.status == 500
+
+    @pytest.mark.parametrize("reraise", [False, True])
+    @pytest.mark.parametrize("logged", [False, True], ids=["alone", "logged"])
+    async def test_no_circle(self, reraise: bool, logged: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An exception that was answered is freed with its request, without the garbage collector."""
+        alive: list[weakref.ref[Any]] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            alive.append(weakref.ref(scope["asgi_middleware"]))
+            raise SoldOut
+
+        async def discard(message: Any) -> None:
+            pass
+
+        wrapped: Any = ProblemDetailsMiddleware(app, reraise=reraise)
+        monkeypatch.setattr(logging.getLogger("asgi_middleware.problems"), "disabled", True)  # pytest keeps records
+        gc.collect()
+        gc.disable()
+        try:
+            with capture_logs(), suppress(SoldOut):
+                await (LoggingMiddleware(wrapped) if logged else wrapped)(http_scope(), anyio.sleep_forever, discard)
+            assert alive[0]() is None
+        finally:
+            gc.enable()
 
 
 class TestDebug:
@@ -105,6 +134,7 @@ class TestDebug:
     async def test_refusal_is_noted(self, errors: pytest.LogCaptureFixture) -> None:
         """The Exchange says the same in debug mode."""
         scope, exchange = enter(http_scope())
+        exchange.claim("logging")
         await drive(ProblemDetailsMiddleware(raising(FAULT), debug=True), scope)
         assert exchange.refusal is not None
         assert exchange.error is FAULT
