@@ -24,7 +24,7 @@ CLEAN: Final = 0
 PROBLEMS: Final = 1
 UNUSABLE: Final = 2
 
-EXTRAS: Final = {"zstd": ("backports-zstd",), "speed": ("isal", "orjson"), "otel": ("opentelemetry-api",)}
+EXTRAS: Final = {"zstd": ("backports-zstd",), "speed": ("orjson",), "otel": ("opentelemetry-api",)}
 """The extras that change what the classes do, with the distributions they install."""
 
 _DESCRIPTION: Final = "What there is to know about an app and its middleware."

@@ -7,6 +7,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -39,6 +42,17 @@ def test_every_room_without_a_framework_is_on_the_framework_contract() -> None:
     """The contract against frameworks holds for the whole package, with the integrations as its only exception."""
     assert CONTRACTS["no-frameworks"]["source_modules"] == ["asgi_middleware"]
     assert CONTRACTS["no-frameworks"]["ignore_imports"] == ["asgi_middleware.integrations.** -> **"]
+
+
+def test_the_oldest_environment_has_the_lowest_versions() -> None:
+    """Every floor of a dependency is a version that ``tox run -e oldest`` really runs."""
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    wanted = [Requirement(text) for text in (*PYPROJECT["project"]["dependencies"], *extras["zstd"], *extras["speed"])]
+    floors = {canonicalize_name(each.name): Version(str(each.specifier).removeprefix(">=")) for each in wanted}
+    groups = PYPROJECT["dependency-groups"]["oldest"]
+    pinned = [Requirement(text) for text in groups if isinstance(text, str)]
+    pins = {canonicalize_name(each.name): Version(str(each.specifier).removeprefix("==")) for each in pinned}
+    assert pins == floors
 
 
 def test_the_version_is_written_once() -> None:
