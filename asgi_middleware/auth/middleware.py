@@ -9,13 +9,14 @@ from typing import Any, Final, NamedTuple, cast
 
 from asgi_middleware._core.config import ConfigurationError, Problems
 from asgi_middleware._core.exchange import Exchange, enter, exchange_of
+from asgi_middleware._core.preflight import is_preflight
 from asgi_middleware._core.refusals import Refusal
 from asgi_middleware._core.types import ASGIApp, Message, Receive, Scope, Send
 from asgi_middleware.auth.challenge import Answers, check_realm
 from asgi_middleware.auth.claims import UNSET, Unset
 from asgi_middleware.auth.errors import TokenError
 from asgi_middleware.auth.extraction import ABSENT, Found, NoToken, from_header, from_query, only
-from asgi_middleware.auth.policy import NOTHING, Demand, Need, Policy, Rule, is_preflight
+from asgi_middleware.auth.policy import NOTHING, Demand, Need, Policy, Rule
 from asgi_middleware.auth.subject import AnonymousUser, JWTAuth, JWTUser
 from asgi_middleware.auth.subprotocols import choose, for_closing, hide, read_offer
 from asgi_middleware.auth.verifier import DEFAULT_LEEWAY, TokenVerifier

@@ -18,7 +18,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from asgi_middleware._core.config import Problems
-from asgi_middleware._core.headers import HeaderIndex, is_token
+from asgi_middleware._core.headers import is_token
 from asgi_middleware._core.paths import PathRules
 from asgi_middleware._core.types import Scope
 
@@ -137,16 +137,6 @@ class Policy:
         if self._optional and self._optional.exempts(scope):
             return self._optional_demand
         return self._default
-
-
-def is_preflight(scope: Scope, headers: HeaderIndex) -> bool:
-    """Tell whether this is a genuine CORS preflight (Fetch Standard, "CORS-preflight request")."""
-    return (
-        scope["type"] == "http"
-        and scope.get("method") == "OPTIONS"
-        and b"origin" in headers
-        and b"access-control-request-method" in headers
-    )
 
 
 def check_scopes(option: str, value: object, problems: Problems) -> tuple[str, ...]:

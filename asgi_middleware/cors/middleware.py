@@ -9,6 +9,7 @@ from typing import Final
 
 from asgi_middleware._core.config import Problems
 from asgi_middleware._core.exchange import Exchange, enter
+from asgi_middleware._core.preflight import is_preflight
 from asgi_middleware._core.refusals import INTERNAL_ERROR, Refusal
 from asgi_middleware._core.types import ASGIApp, Message, Receive, Scope, Send
 from asgi_middleware.cors.origins import OriginSet
@@ -21,7 +22,7 @@ from asgi_middleware.cors.policy import (
     ORIGIN_NOT_ALLOWED,
     CORSPolicy,
 )
-from asgi_middleware.cors.preflight import REQUEST_HEADERS, REQUEST_METHOD, is_preflight
+from asgi_middleware.cors.preflight import REQUEST_HEADERS, REQUEST_METHOD
 
 _DETAILS: Final = {
     ORIGIN_NOT_ALLOWED.reason: "This origin is not allowed to make cross-origin requests here.",
@@ -139,7 +140,7 @@ class CORSMiddleware:
         origin = headers.get(b"origin")
         if origin is None:
             decision = self._no_origin
-        elif is_preflight(scope["method"], headers):
+        elif is_preflight(scope, headers):
             await self._answer_preflight(scope, exchange, receive, send)
             return
         else:

@@ -1,10 +1,9 @@
-"""Preflights: which request is one, and what it asks for.
+"""What a preflight asks for.
 
 Facts this module rests on:
 
-- A preflight is an OPTIONS request with ``Origin`` and ``Access-Control-Request-Method`` (Fetch standard 3.3.2). An
-  OPTIONS request that lacks one of them is the app's own business.
-- It carries exactly one method. Methods are tokens and case-sensitive; ``GET, DELETE`` is neither one nor a method.
+- A preflight (Fetch standard 3.3.2) carries exactly one method. Methods are tokens and case-sensitive; ``GET, DELETE``
+  is neither one nor a method.
 - ``Access-Control-Request-Headers`` is a list of lower-case names, sorted, each once (4.8). Intermediaries split it
   over lines and add white space and empty elements, which a recipient must put up with (RFC 9110 5.6.1.2), within
   reason.
@@ -17,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from asgi_middleware._core.headers import HeaderIndex, is_token
+from asgi_middleware._core.headers import is_token
 
 REQUEST_METHOD: Final = b"access-control-request-method"
 REQUEST_HEADERS: Final = b"access-control-request-headers"
@@ -25,11 +24,6 @@ REQUEST_HEADERS: Final = b"access-control-request-headers"
 _LONGEST_METHOD: Final = 64
 _LONGEST_HEADERS: Final = 1024
 _MOST_EMPTY_ELEMENTS: Final = 16
-
-
-def is_preflight(method: str, headers: HeaderIndex) -> bool:
-    """Tell whether a request is a preflight (Fetch standard 3.3.2)."""
-    return method == "OPTIONS" and REQUEST_METHOD in headers and b"origin" in headers
 
 
 def requested_method(values: Sequence[bytes]) -> bytes | None:

@@ -14,13 +14,12 @@ Facts this module rests on:
 
 from __future__ import annotations
 
-from typing import Any
-
 import anyio
 import anyio.lowlevel
 
 from asgi_middleware._core.headers import HeaderIndex, parse_content_length
-from asgi_middleware._core.types import Message, Receive
+from asgi_middleware._core.messages import body_size
+from asgi_middleware._core.types import Receive
 
 
 def declared_length(headers: HeaderIndex) -> int | None:
@@ -34,22 +33,6 @@ def declared_length(headers: HeaderIndex) -> int | None:
         return None
     length = parse_content_length(values)
     return None if b"transfer-encoding" in headers else length
-
-
-def body_size(message: Message) -> int:
-    """Count the bytes of one ``http.request`` message."""
-    body: Any = message.get("body")
-    if not body:
-        return 0
-    return len(body) if type(body) is bytes else memoryview(body).nbytes
-
-
-def ends_response(message: Message) -> bool:
-    """Tell whether nothing of the response is missing after this message."""
-    kind = message["type"]
-    if kind in {"http.response.body", "http.response.zerocopysend"}:
-        return not message.get("more_body", False)
-    return bool(kind == "http.response.pathsend")
 
 
 def waits_for_continue(headers: HeaderIndex) -> bool:

@@ -9,9 +9,10 @@ from typing import Final
 from asgi_middleware._core.config import Problems
 from asgi_middleware._core.exchange import SCOPE_KEY, Exchange, enter
 from asgi_middleware._core.headers import HeaderIndex
+from asgi_middleware._core.messages import body_size, ends_response
 from asgi_middleware._core.refusals import Refusal
 from asgi_middleware._core.types import ASGIApp, Message, Receive, Scope, Send
-from asgi_middleware.limits.body_limit import body_size, declared_length, drain, ends_response, waits_for_continue
+from asgi_middleware.limits.body_limit import declared_length, drain, waits_for_continue
 
 _log: Final = logging.getLogger("asgi_middleware.limits")
 
@@ -146,7 +147,8 @@ class RequestBodyLimitMiddleware:
                 return _drop(message)
             if message["type"] == "http.response.start":
                 progress.started = True
-            elif ends_response(message):
+                progress.trailers = message.get("trailers", False)
+            elif ends_response(message, trailers=progress.trailers):
                 progress.finished = True
             return send(message)
 
@@ -234,6 +236,7 @@ class _Progress:
 
     state: int = _OPEN
     started: bool = False
+    trailers: bool = False
     finished: bool = False
     answer: list[Message]
 

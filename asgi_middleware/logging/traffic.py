@@ -19,10 +19,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from asgi_middleware._core.messages import body_size, ends_response, size_of
 from asgi_middleware._core.types import Message
 
 NO_STATUS_RECEIVED: Final = 1005
 ABNORMAL_CLOSURE: Final = 1006
+_FILES: Final = frozenset({"http.response.pathsend", "http.response.zerocopysend"})  # the server reads them itself
 _BODILESS: Final = frozenset({204, 304})
 
 
@@ -73,7 +75,7 @@ class HTTPTraffic:
         """Read a message on its way to the app."""
         kind = message["type"]
         if kind == "http.request":
-            size = size_of(message.get("body"))
+            size = body_size(message)
             if size:
                 self.request_bytes += size
                 self.request_chunks += 1
@@ -83,30 +85,24 @@ class HTTPTraffic:
     def sending(self, message: Message, now: float) -> None:
         """Read a message on its way to the server."""
         kind = message["type"]
-        if kind == "http.response.body":
-            if self.ended is not None:
-                return
-            size = 0 if self._bodiless else size_of(message.get("body"))
-            if size:
-                self.response_chunks += 1
-                if self.response_bytes is not None:
-                    self.response_bytes += size
-            if not self._trailers and not message.get("more_body", False):
-                self.ended = now
-        elif kind == "http.response.start":
+        if kind == "http.response.start":
             if self.started is None:
                 self.started = now
                 self.status = status = int(message["status"])
                 self.headers = message.get("headers")
                 self._trailers = bool(message.get("trailers", False))
                 self._bodiless = self._bodiless or status in _BODILESS
-        elif kind in {"http.response.pathsend", "http.response.zerocopysend"}:
-            if not self._bodiless:
+        elif self.ended is None:
+            if kind == "http.response.body":
+                size = 0 if self._bodiless else body_size(message)
+                if size:
+                    self.response_chunks += 1
+                    if self.response_bytes is not None:
+                        self.response_bytes += size
+            elif kind in _FILES and not self._bodiless:
                 self.response_bytes = None
-            if not self._trailers and not message.get("more_body", False):
+            if ends_response(message, trailers=self._trailers):
                 self.ended = now
-        elif kind == "http.response.trailers" and not message.get("more_trailers", False):
-            self.ended = now
 
     def send_failed(self, error: OSError) -> None:
         """Note that ``send`` raised: the client is gone (ASGI HTTP specification 2.4)."""
@@ -193,13 +189,6 @@ class WebSocketTraffic:
     def send_failed(self, error: OSError) -> None:
         """Note that ``send`` raised: the client is gone."""
         self.send_error = error
-
-
-def size_of(body: Any) -> int:
-    """Give the number of bytes of a body: bytes, bytearray, memoryview, or None."""
-    if body is None:
-        return 0
-    return body.nbytes if type(body) is memoryview else len(body)
 
 
 def payload_size(message: Message) -> int:

@@ -5,34 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from asgi_middleware._core.messages import body_size
 from asgi_middleware.metrics.labels import CANCELLED, CLIENT_LEFT, INCOMPLETE, NO_RESPONSE, error_label
 
 BEFORE_START: Final = "before_start"
 MID_BODY: Final = "mid_body"
 
-_BODY: Final = "http.response.body"
-_TRAILERS: Final = "http.response.trailers"
 # The server reads a file itself ("Path Send" and "Zero Copy Send" extensions): its bytes are not seen here.
 _FILES: Final = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
-
-
-def ends_response(kind: str, message: Mapping[str, Any], *, trailers: bool) -> bool:
-    """Tell whether a message is the last of its response.
-
-    That is the last body message, or the last trailers where the start had announced any. Early hints, push promises,
-    debug and unknown messages never are.
-    """
-    if kind == _BODY or kind in _FILES:
-        return not (trailers or message.get("more_body", False))
-    return trailers and kind == _TRAILERS and not message.get("more_trailers", False)
 
 
 def add_size(total: int | None, kind: str, message: Mapping[str, Any]) -> int | None:
     """Add a message's body bytes to a total; None once there are bytes that only the server sees."""
     if total is None or kind in _FILES:
         return None
-    body = message.get("body") or b""
-    return total + (body.nbytes if isinstance(body, memoryview) else len(body))
+    return total + body_size(message)
 
 
 def phase_of(status: object) -> str:

@@ -10,12 +10,13 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from asgi_middleware._core.config import Problems
 from asgi_middleware._core.exchange import Exchange, enter
+from asgi_middleware._core.messages import ends_response
 from asgi_middleware._core.paths import PathRules
 from asgi_middleware._core.types import ASGIApp, Message, Receive, Scope, Send
 from asgi_middleware.metrics import families as definitions
 from asgi_middleware.metrics.families import Definition, Family, families_of
 from asgi_middleware.metrics.labels import CANCELLED, known_methods
-from asgi_middleware.metrics.messages import add_size, ends_response, phase_of, raised_outcome, returned_outcome
+from asgi_middleware.metrics.messages import add_size, phase_of, raised_outcome, returned_outcome
 from asgi_middleware.metrics.multiprocess import check_directory
 from asgi_middleware.metrics.options import check_namespace, check_registry, histogram_bounds
 from asgi_middleware.metrics.recording import Bounds, OpenConnection, RequestRecorder, WebSocketRecorder
@@ -185,7 +186,7 @@ class PrometheusMiddleware:
             kind, last = "", False
             try:
                 kind = message["type"]
-                last = ends_response(kind, message, trailers=trailers)
+                last = ends_response(message, trailers=trailers)
                 complete = complete or last
             except Exception:  # noqa: BLE001 -- metrics fail open
                 failures.note("message")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from asgi_middleware._core.messages import ends_response
 from asgi_middleware._core.types import Message, Receive
 
 
@@ -46,10 +47,8 @@ class HTTPProgress:
         if kind == "http.response.start":
             self.started = True
             self._trailers = bool(message.get("trailers", False))
-        elif kind in {"http.response.body", "http.response.pathsend", "http.response.zerocopysend"}:
-            self.ended = self.ended or not (self._trailers or message.get("more_body", False))
-        elif kind == "http.response.trailers":
-            self.ended = self.ended or not message.get("more_trailers", False)
+        elif ends_response(message, trailers=self._trailers):
+            self.ended = True
 
     def replay(self, receive: Receive) -> Receive:
         """Give the receive for an answer."""

@@ -5,9 +5,8 @@ import re
 import pytest
 
 from asgi_middleware._core.config import ConfigurationError, Problems
-from asgi_middleware._core.headers import index_headers
 from asgi_middleware.auth import JWTAuthMiddleware, Rule
-from asgi_middleware.auth.policy import Need, Policy, is_preflight
+from asgi_middleware.auth.policy import Need, Policy
 from asgi_middleware.testing import http, http_scope, websocket_scope
 
 pytestmark = pytest.mark.anyio
@@ -178,7 +177,6 @@ PREFLIGHT = [(b"origin", b"https://a.example"), (b"access-control-request-method
 )
 async def test_only_a_genuine_preflight_passes(method, headers, expected, issuer, app):
     """With allow_preflight an OPTIONS with both headers passes as anonymous; nothing else does."""
-    assert is_preflight(http_scope(method), index_headers(headers)) is expected
     guarded = JWTAuthMiddleware(app, **issuer.options, allow_preflight=True, rules=[Rule("/**", scopes=["x"])])
     assert (await http(guarded, method, headers=headers)).status == (200 if expected else 401)
     assert [scope["user"].is_authenticated for scope in app.calls] == ([False] if expected else [])
@@ -187,11 +185,6 @@ async def test_only_a_genuine_preflight_passes(method, headers, expected, issuer
 async def test_a_preflight_needs_a_token_by_default(issuer, app):
     """Without allow_preflight a preflight is a request like any other."""
     assert (await http(JWTAuthMiddleware(app, **issuer.options), "OPTIONS", headers=PREFLIGHT)).status == 401
-
-
-def test_a_websocket_is_no_preflight():
-    """Only http has preflights."""
-    assert not is_preflight({**websocket_scope(), "method": "OPTIONS"}, index_headers(PREFLIGHT))
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ async def test_a_mount_that_shortens_the_path() -> None:
 async def test_the_root_path_of_a_deployment_is_no_part_of_the_template() -> None:
     """A server's ``root_path`` does not enter the template."""
     watch = Watch(starlette_app())
-    await http(watch, "GET", "/root/t/acme/a/1", root_path="/root")
+    await http(watch, "GET", "/base/t/acme/a/1", root_path="/base")
     assert watch.route == "/t/{tenant}/a/{x}"
 
 

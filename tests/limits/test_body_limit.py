@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from asgi_middleware._core.headers import index_headers
-from asgi_middleware.limits.body_limit import body_size, declared_length, drain, ends_response, waits_for_continue
+from asgi_middleware.limits.body_limit import declared_length, drain, waits_for_continue
 
 pytestmark = pytest.mark.anyio
 
@@ -37,43 +37,6 @@ class TestDeclaredLength:
         """What is not ASCII digits is an error, also where it would not count [B6]."""
         with pytest.raises(ValueError, match="Content-Length"):
             declared_length(index_headers([(b"content-length", value), *other]))
-
-
-class TestBodySize:
-    @pytest.mark.parametrize(
-        ("message", "size"),
-        [
-            ({}, 0),
-            ({"body": None}, 0),
-            ({"body": b""}, 0),
-            ({"body": b"abc"}, 3),
-            ({"body": bytearray(b"abcd")}, 4),
-            ({"body": memoryview(b"abcde")}, 5),
-            ({"body": memoryview(b"abcdefgh").cast("i")}, 8),
-        ],
-        ids=range(7),
-    )
-    def test_size(self, message: dict[str, Any], size: int) -> None:
-        """Any bytes-like body is counted in bytes; a missing one is empty [B11]."""
-        assert body_size({"type": "http.request", **message}) == size
-
-
-@pytest.mark.parametrize(
-    ("message", "ends"),
-    [
-        ({"type": "http.response.body"}, True),
-        ({"type": "http.response.body", "more_body": True}, False),
-        ({"type": "http.response.zerocopysend", "file": 1}, True),
-        ({"type": "http.response.zerocopysend", "file": 1, "more_body": True}, False),
-        ({"type": "http.response.pathsend", "path": "/x"}, True),
-        ({"type": "http.response.trailers"}, False),
-        ({"type": "http.response.early_hint"}, False),
-    ],
-    ids=range(7),
-)
-def test_ends_response(message: dict[str, Any], ends: bool) -> None:
-    """A response ends with its last body message, or with a file that is sent by path."""
-    assert ends_response(message) is ends
 
 
 @pytest.mark.parametrize(

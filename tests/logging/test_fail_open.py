@@ -65,7 +65,7 @@ STEPS = [
     f"{ROOM}.traffic.HTTPTraffic.sending",
     f"{ROOM}.traffic.WebSocketTraffic.received",
     f"{ROOM}.traffic.WebSocketTraffic.sending",
-    f"{ROOM}.traffic.size_of",
+    f"{ROOM}.traffic.body_size",
     f"{ROOM}.middleware.ending_of",
     f"{ROOM}.middleware.LoggingMiddleware._level_of",
     f"{ROOM}.middleware._is_enabled",
