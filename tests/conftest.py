@@ -29,7 +29,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Fail a skipped test in CI unless it carries ``may_skip``: a skip there is a test that nobody knows is missing."""
     report = yield
-    if IN_CI and report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("may_skip") is None:
+    if IN_CI and report.skipped and item.get_closest_marker("may_skip") is None:
         report.outcome = "failed"
         report.longrepr = f"skipped in CI without @pytest.mark.may_skip: {_reason(report)}"
     # Tests of hostile text print lone surrogates, which cannot travel from an xdist worker and would end it.

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import structlog
+from small_apps import echo, hello
 
 from asgi_middleware._core.config import ConfigurationError
 from asgi_middleware._core.exchange import enter, exchange_of
@@ -23,22 +24,6 @@ from asgi_middleware.testing import drive, http, http_scope, websocket
 pytestmark = pytest.mark.anyio
 
 Lines = list[MutableMapping[str, Any]]
-
-START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]}
-
-
-async def hello(scope: Any, receive: Any, send: Any) -> None:
-    """Answer with five bytes."""
-    await send(START)
-    await send({"type": "http.response.body", "body": b"hello"})
-
-
-async def echo(scope: Any, receive: Any, send: Any) -> None:
-    """Send every message of a WebSocket back."""
-    await receive()
-    await send({"type": "websocket.accept", "subprotocol": "chat"})
-    while (message := await receive())["type"] == "websocket.receive":
-        await send({**message, "type": "websocket.send"})
 
 
 class TestIds:

@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 import pytest
+from right_class import Base
 
 from asgi_middleware.testing import (
     RULES,
@@ -22,28 +23,6 @@ from asgi_middleware.testing.battery_apps import app_variable
 pytestmark = pytest.mark.anyio
 
 variable: ContextVar[str] = ContextVar("variable")
-
-
-class Base:
-    """A right class; the broken ones change one step."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] not in {"http", "websocket"}:
-            await self.app(scope, receive, send)
-            return
-        await self.serve(scope, receive, send)
-
-    async def serve(self, scope: Any, receive: Any, send: Any) -> None:
-        async def sending(message: Any) -> None:
-            await self.send(message, send)
-
-        await self.app(scope, receive, sending)
-
-    async def send(self, message: Any, send: Any) -> None:
-        await send(message)
 
 
 class SwallowsUnknown(Base):
