@@ -62,7 +62,7 @@ class _Table(NamedTuple):
             methods = exact[path]
             if methods is None or method in methods:
                 return True
-        for wanted, pattern in patterns:  # a plain loop: any() over a generator costs twice as much
+        for wanted, pattern in patterns:
             if (wanted is None or wanted == method) and pattern.fullmatch(path) is not None:
                 return True
         return False

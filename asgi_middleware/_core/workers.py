@@ -1,7 +1,7 @@
 """CPU-heavy or blocking work in a thread, on asyncio and on trio.
 
-On asyncio the loop's own ``run_in_executor`` is the cheap road: a round trip costs a quarter of anyio's. On trio, which
-has no executor, anyio's thread runner does it. Either way the number of threads is bounded by the pool.
+On asyncio the loop's own ``run_in_executor`` does it, so that anyio need not be imported there; a round trip costs the
+same. On trio, which has no executor, anyio's thread runner does it. Either way the pool bounds the threads.
 """
 
 from __future__ import annotations

@@ -17,3 +17,15 @@ def test_one_concern() -> None:
     assert [row[2].strip() for row in rows] == subjects * 2
     assert all(float(row[3]) for row in rows)
     assert done.stderr == ""
+
+
+def test_the_small_choices() -> None:
+    """The rows that comments rest on are measured, and stand in the documentation's table."""
+    command = [sys.executable, "-m", "benchmarks.blocks"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=True)
+    rows = [line.split("|")[1:-1] for line in done.stdout.splitlines()[2:]]
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert len(rows) == 6
+    for what, one, _, other, *_ in rows:
+        assert f"|{what}|{one}|" in page
+        assert f"|{other}|" in page

@@ -182,7 +182,10 @@ class TestCompression:
 
     def test_zstd(self, server):
         """The same with zstd."""
-        from backports import zstd
+        try:
+            from compression import zstd
+        except ImportError:
+            from backports import zstd
 
         with server.client() as client, client.stream("GET", "/json", headers={"accept-encoding": "zstd"}) as response:
             raw = b"".join(response.iter_raw())
