@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from asgi_middleware._core.refusals import Refusal
-    from asgi_middleware._core.types import Scope
+    from asgi_middleware._core.types import RawHeaders, Scope
 
 SCOPE_KEY: Final = "asgi_middleware"
 
@@ -148,13 +148,38 @@ def enter(scope: Scope) -> tuple[Scope, Exchange]:
             exchange.scope = scope
         return scope, exchange
     exchange = Exchange()
-    inner = dict(scope)
+    inner = scope.copy() if type(scope) is dict else dict(scope)
     inner[SCOPE_KEY] = exchange
-    headers = inner.get("headers")
-    if type(headers) is not list and headers is not None and not isinstance(headers, list | tuple):
-        # A one-shot iterator is legal and could be read only once, by whoever comes first.
-        inner["headers"] = list(headers)
+    if type(inner.get("headers")) is not list:
+        _list_headers(inner)
     return inner, exchange
+
+
+def listed_headers(scope: Scope) -> tuple[Scope, RawHeaders]:
+    """Give headers that can be read twice, and the scope that holds them.
+
+    For a class that looks at the headers before it knows whether it has anything to do. Servers give a list, so that
+    the usual road is one comparison::
+
+        headers = scope.get("headers")
+        if type(headers) is not list:
+            scope, headers = listed_headers(scope)
+    """
+    headers = scope.get("headers")
+    if headers is None:
+        return scope, []
+    if isinstance(headers, list | tuple):
+        return scope, headers
+    inner = dict(scope)
+    _list_headers(inner)
+    return inner, inner["headers"]
+
+
+def _list_headers(inner: dict[str, Any]) -> None:
+    headers = inner.get("headers")
+    # A one-shot iterator is legal and could be read only once, by whoever comes first.
+    if headers is not None and not isinstance(headers, list | tuple):
+        inner["headers"] = list(headers)
 
 
 current_exchange: ContextVar[Exchange | None] = ContextVar("asgi_middleware_exchange", default=None)

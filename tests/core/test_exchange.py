@@ -17,6 +17,7 @@ from asgi_middleware._core.exchange import (
     current_exchange,
     enter,
     exchange_of,
+    listed_headers,
     timing,
 )
 from asgi_middleware.testing import http_scope
@@ -63,6 +64,19 @@ class TestEnter:
         inner, exchange = enter(http_scope() | {"headers": iter([(b"host", b"a")])})
         assert exchange.headers(inner).get(b"host") == b"a"
         assert list(inner["headers"]) == [(b"host", b"a")]
+
+    @pytest.mark.parametrize(
+        ("headers", "listed"),
+        [(None, []), (((b"a", b"1"),), ((b"a", b"1"),)), (iter([(b"a", b"1")]), [(b"a", b"1")])],
+    )
+    def test_listed_headers(self, headers, listed):
+        """Headers of any shape can be read twice, and the caller's scope stays as it was."""
+        scope = http_scope() | {"headers": headers}
+        given = dict(scope)
+        inner, found = listed_headers(scope)
+        assert found == listed
+        assert scope == given
+        assert headers is None or inner["headers"] is found
 
     def test_absent_headers(self):
         """A scope without headers has an empty look-up."""
