@@ -24,8 +24,8 @@ def main() -> None:
     rounds, requests = (7, 300) if arguments.quick else (31, 1000)
     print(f"CPython {platform.python_version()}, {platform.machine()}; {rounds} rounds of {requests} requests")
     print("Added to the bare app in microseconds of CPU, and ours as a ratio to each.\n")
-    print("| concern | scenario | subject | added us | spread us | ours / it |")
-    print("|---|---|---|---|---|---|")
+    print("| concern | scenario | subject | added us | spread us | ours / it | instructions | ours / it |")
+    print("|---|---|---|---|---|---|---|---|")
     for row in rows():
         if arguments.only.lower() in row.concern.lower():
             for line in table(row, measure(row.scenario, dict(wrapped(row)), rounds=rounds, requests=requests)):
@@ -47,11 +47,16 @@ def wrapped(row: Row) -> Iterator[tuple[str, App]]:
 
 def table(row: Row, costs: dict[str, Cost]) -> Iterator[str]:
     """Give the lines of one row."""
-    ours = costs[OURS].added_ns
+    ours = costs[OURS]
     for name, cost in costs.items():
-        ratio = "" if name == OURS else f"{ours / cost.added_ns:.2f}"
+        ratio = "" if name == OURS else f"{ours.added_ns / cost.added_ns:.2f}"
         added, spread = cost.added_ns / 1000, cost.spread_ns / 1000
-        yield f"| {row.concern} | {row.scenario.name} | {name} | {added:.2f} | {spread:.2f} | {ratio} |"
+        counted = fewer = ""
+        if cost.instructions and ours.instructions:
+            counted = f"{cost.instructions:,.0f}"
+            fewer = "" if name == OURS else f"{ours.instructions / cost.instructions:.2f}"
+        cells = row.concern, row.scenario.name, name, f"{added:.2f}", f"{spread:.2f}", ratio, counted, fewer
+        yield f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

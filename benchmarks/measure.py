@@ -13,7 +13,8 @@ from statistics import median, quantiles
 from time import process_time_ns
 from typing import Any
 
-from benchmarks.scenarios import App, Scenario
+from benchmarks.instructions import COUNTER
+from benchmarks.scenarios import App, Exchanged
 
 BARE = "bare app"
 
@@ -25,13 +26,15 @@ class Cost:
     Attributes:
         added_ns: Nanoseconds over the bare app, the median of all rounds.
         spread_ns: The distance between the first and the third quartile.
+        instructions: Instructions over the bare app, the least of all rounds; None where they cannot be counted.
     """
 
     added_ns: float
     spread_ns: float
+    instructions: float | None
 
 
-def measure(scenario: Scenario, subjects: Mapping[str, App], *, rounds: int, requests: int) -> dict[str, Cost]:
+def measure(scenario: Exchanged, subjects: Mapping[str, App], *, rounds: int, requests: int) -> dict[str, Cost]:
     """Measure every subject in `scenario`.
 
     Args:
@@ -44,24 +47,30 @@ def measure(scenario: Scenario, subjects: Mapping[str, App], *, rounds: int, req
     request = scenario.request()
     for app in apps.values():
         _turn(request, app, requests)
-    samples: dict[str, list[float]] = {name: [] for name in apps}
+    samples: dict[str, list[tuple[float, float]]] = {name: [] for name in apps}
     for _ in range(rounds):
         for name, app in apps.items():
             samples[name].append(_turn(request, app, requests))
     bare = samples.pop(BARE)
-    costs = {}
-    for name, times in samples.items():
-        added = [time - base for time, base in zip(times, bare, strict=True)]
-        first, _, third = quantiles(added, n=4)
-        costs[name] = Cost(median(added), third - first)
-    return costs
+    return {name: _cost(turns, bare) for name, turns in samples.items()}
 
 
-def _turn(request: Callable[[App], Coroutine[Any, Any, None]], app: App, requests: int) -> float:
-    """Give the CPU nanoseconds of one request, over `requests` of them, without the garbage collector's pauses."""
+def _cost(turns: list[tuple[float, float]], bare: list[tuple[float, float]]) -> Cost:
+    added = [turn[0] - base[0] for turn, base in zip(turns, bare, strict=True)]
+    first, _, third = quantiles(added, n=4)
+    least, least_bare = min(turn[1] for turn in turns), min(turn[1] for turn in bare)
+    return Cost(median(added), third - first, least - least_bare if least_bare else None)
+
+
+def _turn(request: Callable[[App], Coroutine[Any, Any, None]], app: App, requests: int) -> tuple[float, float]:
+    """Give the CPU nanoseconds and the instructions of one request, over `requests` of them.
+
+    Without the garbage collector's pauses. The instructions are 0 where they cannot be counted.
+    """
     gc.collect()
     gc.disable()
     try:
+        counted = COUNTER.read() or 0
         begun = process_time_ns()
         for _ in range(requests):
             coroutine = request(app)
@@ -71,6 +80,7 @@ def _turn(request: Callable[[App], Coroutine[Any, Any, None]], app: App, request
                 continue
             message = "a subject waited for something that this scenario does not give"
             raise RuntimeError(message)
-        return (process_time_ns() - begun) / requests
+        nanoseconds = process_time_ns() - begun
+        return nanoseconds / requests, ((COUNTER.read() or 0) - counted) / requests
     finally:
         gc.enable()

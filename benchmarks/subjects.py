@@ -6,13 +6,15 @@ A row names its class as text, so that a peer that is not installed is left out 
 from __future__ import annotations
 
 import io
+import logging as stdlib_logging
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
 from benchmarks import scenarios
-from benchmarks.scenarios import App, Scenario
+from benchmarks.scenarios import App, Exchanged, Scenario
 
 KEY = "a key for benchmarks of thirty-two bytes or more"
 ORIGINS = ["https://app.example.com"]
@@ -24,12 +26,12 @@ class Subject:
 
     Attributes:
         path: ``module:Class``.
-        options: Its keyword options; a callable value is called when the subject is made.
+        options: Its keyword options, or a function that gives them when the subject is made.
         label: The name in the table; the package's name where empty.
     """
 
     path: str
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] | Callable[[], dict[str, Any]] = field(default_factory=dict)
     label: str = ""
 
     @property
@@ -40,7 +42,8 @@ class Subject:
     def wrap(self, app: App) -> App:
         """Make the class around `app`."""
         module, _, name = self.path.partition(":")
-        made: App = getattr(import_module(module), name)(app, **self.options)
+        options = self.options() if callable(self.options) else self.options
+        made: App = getattr(import_module(module), name)(app, **options)
         return made
 
 
@@ -49,7 +52,7 @@ class Row:
     """One concern in one scenario: ours first, then its peers."""
 
     concern: str
-    scenario: Scenario
+    scenario: Exchanged
     ours: Subject
     peers: tuple[Subject, ...] = ()
 
@@ -74,6 +77,20 @@ def _quiet_structlog() -> None:
     )
 
 
+def _context_plugins() -> dict[str, Any]:
+    from starlette_context.plugins import CorrelationIdPlugin, RequestIdPlugin  # noqa: PLC0415 -- an optional peer
+
+    return {"plugins": (RequestIdPlugin(), CorrelationIdPlugin())}
+
+
+def _quiet_logger() -> dict[str, Any]:
+    logger = stdlib_logging.getLogger("benchmarks.access")
+    logger.propagate = False
+    logger.setLevel(stdlib_logging.INFO)
+    logger.handlers = [stdlib_logging.StreamHandler(_Sink())]
+    return {"logger": logger}
+
+
 class _Sink(io.StringIO):
     """Takes every line and keeps none."""
 
@@ -84,11 +101,24 @@ class _Sink(io.StringIO):
 CORS = {"allow_origins": ORIGINS, "allow_methods": ["PUT"], "allow_headers": ["content-type"]}
 OUR_CORS = Subject("asgi_middleware.cors:CORSMiddleware", CORS)
 THEIR_CORS = Subject("starlette.middleware.cors:CORSMiddleware", CORS)
+ASGI_CORS = Subject("asgi_cors:asgi_cors", {"hosts": ORIGINS, "methods": ["PUT"], "headers": ["content-type"]})
 OUR_CODINGS = "asgi_middleware.compression:CompressionMiddleware"
 STARLETTE_GZIP = Subject("starlette.middleware.gzip:GZipMiddleware", {"compresslevel": 6})
 BODY_LIMIT = {"max_body_size": 1_000_000}
+BROTLI_ASGI = Subject("brotli_asgi:BrotliMiddleware", {"quality": 4})
+ZSTD_ASGI = Subject("zstd_asgi:ZstdMiddleware", {"level": 3})
+UNCOMPRESSED = (scenarios.SMALL, scenarios.NO_ENCODING, scenarios.IMAGE)
 OUR_LIMIT = Subject("asgi_middleware.limits:RequestBodyLimitMiddleware", BODY_LIMIT)
 THEIR_LIMIT = Subject("starlette.middleware.body_limit:RequestBodyLimitMiddleware", BODY_LIMIT)
+CONTENT_SIZE_LIMIT = Subject("content_size_limit_asgi:ContentSizeLimitMiddleware", {"max_content_size": 1_000_000})
+IDS = (
+    Subject("asgi_correlation_id:CorrelationIdMiddleware"),
+    Subject("asgi_request_id:RequestIdMiddleware"),
+    Subject("starlette_context.middleware:RawContextMiddleware", _context_plugins),
+)
+ASGI_LOGGER = Subject("asgi_logger:AccessLoggerMiddleware", _quiet_logger)
+INSTRUMENTATOR = Subject("prometheus_fastapi_instrumentator.middleware:PrometheusInstrumentatorMiddleware")
+EXPORTER = Subject("starlette_exporter:PrometheusMiddleware")
 
 
 def starlette_jwt() -> Subject:
@@ -102,32 +132,43 @@ def rows() -> list[Row]:
     correlation = Subject("asgi_middleware.logging:CorrelationIdMiddleware")
     logging = Subject("asgi_middleware.logging:LoggingMiddleware")
     metrics = Subject("asgi_middleware.metrics:PrometheusMiddleware")
-    peer_correlation = Subject("asgi_correlation_id:CorrelationIdMiddleware")
     recipe = Subject("benchmarks.recipes:StructlogRecipe", label="structlog recipe")
     auth = Subject(
         "asgi_middleware.auth:JWTAuthMiddleware",
         {"key": KEY, "algorithms": ["HS256"], "audience": "bench", "issuer": "bench"},
     )
     return [
-        Row("CORS", scenarios.SIMPLE, OUR_CORS, (THEIR_CORS,)),
-        Row("CORS", scenarios.CROSS_ORIGIN, OUR_CORS, (THEIR_CORS,)),
-        Row("CORS", scenarios.PREFLIGHT, OUR_CORS, (THEIR_CORS,)),
-        Row("correlation id", scenarios.SIMPLE, correlation, (peer_correlation,)),
-        Row("access log", scenarios.SIMPLE, logging, (recipe,)),
-        Row("metrics", scenarios.SIMPLE, metrics),
+        *(
+            Row("CORS", scenario, OUR_CORS, (THEIR_CORS, ASGI_CORS))
+            for scenario in (scenarios.SIMPLE, scenarios.CROSS_ORIGIN, scenarios.PREFLIGHT)
+        ),
+        *(
+            Row("correlation id", scenario, correlation, IDS)
+            for scenario in (scenarios.SIMPLE, scenarios.TWENTY_HEADERS, scenarios.WITH_ID)
+        ),
+        Row("access log", scenarios.SIMPLE, logging, (recipe, ASGI_LOGGER)),
+        Row("access log", scenarios.STREAM, logging, (recipe, ASGI_LOGGER)),
+        Row("metrics", scenarios.ROUTED, metrics, (INSTRUMENTATOR, EXPORTER)),
+        Row("metrics", scenarios.ECHO, metrics),
         Row("JWT", with_token(scenarios.SIMPLE), auth, (starlette_jwt(),)),
-        Row("body limit", scenarios.SIMPLE, OUR_LIMIT, (THEIR_LIMIT,)),
-        Row("body limit", scenarios.UPLOAD, OUR_LIMIT, (THEIR_LIMIT,)),
-        Row("gzip 6", scenarios.SIMPLE, Subject(OUR_CODINGS, {"encodings": ["gzip"]}), (STARLETTE_GZIP,)),
-        Row("gzip 6", scenarios.SMALL, Subject(OUR_CODINGS, {"encodings": ["gzip"]}), (STARLETTE_GZIP,)),
-        Row("gzip 6", scenarios.NO_ENCODING, Subject(OUR_CODINGS, {"encodings": ["gzip"]}), (STARLETTE_GZIP,)),
-        Row("brotli 4", scenarios.SIMPLE, Subject(OUR_CODINGS, {"encodings": ["br"]}), (_compress("br"),)),
-        Row("zstd 3", scenarios.SIMPLE, Subject(OUR_CODINGS, {"encodings": ["zstd"]}), (_compress("zstd"),)),
+        *(
+            Row("body limit", scenario, OUR_LIMIT, (THEIR_LIMIT, CONTENT_SIZE_LIMIT))
+            for scenario in (scenarios.SIMPLE, scenarios.UPLOAD, scenarios.UPLOAD_IN_CHUNKS)
+        ),
+        *(row for coding in ("gzip", "br", "zstd") for row in _codings(coding)),
     ]
+
+
+def _codings(coding: str) -> Iterator[Row]:
+    concern = {"gzip": "gzip 6", "br": "brotli 4", "zstd": "zstd 3"}[coding]
+    peers = {"gzip": (STARLETTE_GZIP,), "br": (BROTLI_ASGI,), "zstd": (ZSTD_ASGI,)}[coding]
+    for scenario in (*UNCOMPRESSED, scenarios.SIMPLE, scenarios.LARGE, scenarios.STREAM):
+        yield Row(concern, scenario, Subject(OUR_CODINGS, {"encodings": [coding]}), (_compress(coding), *peers))
 
 
 def _compress(coding: str) -> Subject:
     levels: dict[str, dict[str, Any]] = {
+        "gzip": {"zstd": False, "brotli": False, "gzip_level": 6},
         "br": {"zstd": False, "gzip": False},
         "zstd": {"brotli": False, "gzip": False, "zstd_level": 3},
     }
