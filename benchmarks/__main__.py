@@ -1,35 +1,70 @@
-"""``python -m benchmarks``: what each class adds to a request, beside its peers, as a table."""
+"""``python -m benchmarks``: what each class adds to a request, beside its peers, as tables, plots and a result file."""
 
 from __future__ import annotations
 
 import argparse
-import platform
+import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 
-from benchmarks.measure import Cost, measure
+from benchmarks import stacks
+from benchmarks.compare import OURS
+from benchmarks.growth import curves, misses
+from benchmarks.measure import measure
+from benchmarks.report import COSTS_HEAD, costs_lines, curves_table, loads_table, plots, targets_table, write_into
+from benchmarks.result import CostRecord, CurveRecord, LoadRecord, Result
 from benchmarks.scenarios import App
 from benchmarks.shapes import NOTHING, SEND_ONLY, pass_through, wrap_send
+from benchmarks.sockets import SERVERS, over_sockets
 from benchmarks.subjects import Row, rows
 
-OURS = "asgi-middleware"
+ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
-    """Measure every row and print the table."""
+    """Measure, print the tables, and write what was asked for."""
+    arguments = _arguments()
+    quick: bool = arguments.quick
+    wanted: str = arguments.only.lower()
+    result = Result.begin(quick=quick)
+    print(f"CPython {result.python}, {result.machine}. Added to the bare app, and ours as a ratio to each.\n")
+    print(COSTS_HEAD)
+    for row in [*rows(), *stacks.rows()]:
+        if wanted in row.concern.lower():
+            measured = costs(row, quick=quick)
+            result.costs += measured
+            print(*costs_lines(measured), sep="\n", flush=True)
+    print("", *targets_table(result), sep="\n", flush=True)
+    if not wanted:
+        result.curves += growth(quick=quick)
+        print("", *curves_table(result.curves), sep="\n", flush=True)
+    if not wanted and not arguments.no_sockets:
+        result.loads += loads(quick=quick)
+        print("", *loads_table(result.loads), sep="\n", flush=True)
+    if arguments.result:
+        result.write(arguments.result)
+    if arguments.document:
+        write_into(arguments.document, result)
+        plots(result, arguments.document.parent / "benchmarks")
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds: a look, not a figure to quote")
     parser.add_argument("--only", default="", metavar="TEXT", help="only the concerns whose name contains TEXT")
-    arguments = parser.parse_args()
-    rounds, requests = (7, 300) if arguments.quick else (31, 1000)
-    print(f"CPython {platform.python_version()}, {platform.machine()}; {rounds} rounds of {requests} requests")
-    print("Added to the bare app in microseconds of CPU, and ours as a ratio to each.\n")
-    print("| concern | scenario | subject | added us | spread us | ours / it | instructions | ours / it |")
-    print("|---|---|---|---|---|---|---|---|")
-    for row in rows():
-        if arguments.only.lower() in row.concern.lower():
-            for line in table(row, measure(row.scenario, dict(wrapped(row)), rounds=rounds, requests=requests)):
-                print(line, flush=True)
+    parser.add_argument("--no-sockets", action="store_true", help="leave out the servers under load, which need wrk")
+    parser.add_argument("--result", type=Path, metavar="FILE", help="write the result file (JSON)")
+    parser.add_argument("--document", type=Path, metavar="FILE", help="renew the results in this page, plots beside it")
+    return parser.parse_args()
+
+
+def costs(row: Row, *, quick: bool) -> list[CostRecord]:
+    """Measure one row."""
+    rounds, requests = (7, 300) if quick else (31, 1000)
+    measured = measure(row.scenario, dict(wrapped(row)), rounds=rounds, requests=requests)
+    return [CostRecord(row.concern, row.scenario.name, name, **asdict(cost)) for name, cost in measured.items()]
 
 
 def wrapped(row: Row) -> Iterator[tuple[str, App]]:
@@ -45,18 +80,24 @@ def wrapped(row: Row) -> Iterator[tuple[str, App]]:
     yield SEND_ONLY, wrap_send(app)
 
 
-def table(row: Row, costs: dict[str, Cost]) -> Iterator[str]:
-    """Give the lines of one row."""
-    ours = costs[OURS]
-    for name, cost in costs.items():
-        ratio = "" if name == OURS else f"{ours.added_ns / cost.added_ns:.2f}"
-        added, spread = cost.added_ns / 1000, cost.spread_ns / 1000
-        counted = fewer = ""
-        if cost.instructions and ours.instructions:
-            counted = f"{cost.instructions:,.0f}"
-            fewer = "" if name == OURS else f"{ours.instructions / cost.instructions:.2f}"
-        cells = row.concern, row.scenario.name, name, f"{added:.2f}", f"{spread:.2f}", ratio, counted, fewer
-        yield f"| {' | '.join(cells)} |"
+def growth(*, quick: bool) -> Iterator[CurveRecord]:
+    """Measure every curve."""
+    for curve in curves():
+        points = curve.measure(rounds=3 if quick else 7, requests=100 if quick else 300)
+        flat = [(size, cost.added_ns, cost.instructions) for size, cost in points]
+        yield CurveRecord(curve.name, curve.size, curve.shape, flat, misses(curve, points))
+
+
+def loads(*, quick: bool) -> Iterator[LoadRecord]:
+    """Put every stack under load on every server."""
+    if shutil.which("wrk") is None:
+        print("\nleft out: servers under load (wrk is not installed; see .ci/install-tools)", file=sys.stderr)
+        return
+    for server in SERVERS:
+        for codec in (False, True):
+            found = over_sockets(server, codec=codec, rounds=1 if quick else 5, seconds=1 if quick else 2)
+            for stack, load in found.items():
+                yield LoadRecord(server, codec, stack, **asdict(load))
 
 
 if __name__ == "__main__":

@@ -248,13 +248,13 @@ class Routed(Scenario):
 
     def app(self) -> App:
         """Give the router alone, without Starlette's own middleware."""
-        router: App = _starlette(super().app()).router
+        router: App = starlette_of(super().app()).router
         return router
 
     def request(self) -> Callable[[App], Coroutine[Any, Any, None]]:
         """Give the request as Starlette makes it: with the application in the scope."""
         request = super().request()
-        starlette = _starlette(super().app())
+        starlette = starlette_of(super().app())
 
         async def with_application(app: App) -> None:
             async def started(scope: Any, receive: Any, send: Any) -> None:
@@ -266,7 +266,8 @@ class Routed(Scenario):
         return with_application
 
 
-def _starlette(endpoint: App) -> Any:
+def starlette_of(endpoint: App) -> Any:
+    """Give a Starlette application of 17 routes that all lead to `endpoint`."""
     from starlette.applications import Starlette  # noqa: PLC0415 -- only the rows about routes need it
     from starlette.routing import Mount, Route  # noqa: PLC0415
 

@@ -9,14 +9,17 @@ import io
 import logging as stdlib_logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
+from asgi_middleware.logging import configure_structlog
 from benchmarks import scenarios
+from benchmarks.recipes import Sink
 from benchmarks.scenarios import App, Exchanged, Scenario
 
 KEY = "a key for benchmarks of thirty-two bytes or more"
+TOKEN: dict[str, Any] = {"key": KEY, "algorithms": ["HS256"], "audience": "bench", "issuer": "bench"}
 ORIGINS = ["https://app.example.com"]
 
 
@@ -63,18 +66,8 @@ def with_token(scenario: Scenario) -> Scenario:
 
     claims = {"sub": "ada", "aud": "bench", "iss": "bench", "exp": int(time.time()) + 86_400}
     token = jwt.encode(claims, KEY, algorithm="HS256").encode()
-    return Scenario(f"{scenario.name}, HS256", headers=((b"authorization", b"Bearer " + token),))
-
-
-def _quiet_structlog() -> None:
-    import structlog  # noqa: PLC0415 -- only this concern's rows need it
-
-    structlog.configure(
-        processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()],
-        wrapper_class=structlog.make_filtering_bound_logger(20),
-        logger_factory=structlog.WriteLoggerFactory(file=_Sink()),
-        cache_logger_on_first_use=True,
-    )
+    headers = (*scenario.headers, (b"authorization", b"Bearer " + token))
+    return replace(scenario, name=f"{scenario.name}, HS256", headers=headers)
 
 
 def _context_plugins() -> dict[str, Any]:
@@ -87,24 +80,17 @@ def _quiet_logger() -> dict[str, Any]:
     logger = stdlib_logging.getLogger("benchmarks.access")
     logger.propagate = False
     logger.setLevel(stdlib_logging.INFO)
-    logger.handlers = [stdlib_logging.StreamHandler(_Sink())]
+    logger.handlers = [stdlib_logging.StreamHandler(io.TextIOWrapper(Sink(), write_through=True))]
     return {"logger": logger}
 
 
-class _Sink(io.StringIO):
-    """Takes every line and keeps none."""
-
-    def write(self, text: str) -> int:
-        return len(text)
-
-
-CORS = {"allow_origins": ORIGINS, "allow_methods": ["PUT"], "allow_headers": ["content-type"]}
+CORS: dict[str, Any] = {"allow_origins": ORIGINS, "allow_methods": ["PUT"], "allow_headers": ["content-type"]}
 OUR_CORS = Subject("asgi_middleware.cors:CORSMiddleware", CORS)
 THEIR_CORS = Subject("starlette.middleware.cors:CORSMiddleware", CORS)
 ASGI_CORS = Subject("asgi_cors:asgi_cors", {"hosts": ORIGINS, "methods": ["PUT"], "headers": ["content-type"]})
 OUR_CODINGS = "asgi_middleware.compression:CompressionMiddleware"
 STARLETTE_GZIP = Subject("starlette.middleware.gzip:GZipMiddleware", {"compresslevel": 6})
-BODY_LIMIT = {"max_body_size": 1_000_000}
+BODY_LIMIT: dict[str, Any] = {"max_body_size": 1_000_000}
 BROTLI_ASGI = Subject("brotli_asgi:BrotliMiddleware", {"quality": 4})
 ZSTD_ASGI = Subject("zstd_asgi:ZstdMiddleware", {"level": 3})
 UNCOMPRESSED = (scenarios.SMALL, scenarios.NO_ENCODING, scenarios.IMAGE)
@@ -128,14 +114,14 @@ def starlette_jwt() -> Subject:
 
 def rows() -> list[Row]:
     """Give every row."""
-    _quiet_structlog()
+    configure_structlog(json=True, stream=io.TextIOWrapper(Sink(), write_through=True))
     correlation = Subject("asgi_middleware.logging:CorrelationIdMiddleware")
     logging = Subject("asgi_middleware.logging:LoggingMiddleware")
     metrics = Subject("asgi_middleware.metrics:PrometheusMiddleware")
     recipe = Subject("benchmarks.recipes:StructlogRecipe", label="structlog recipe")
     auth = Subject(
         "asgi_middleware.auth:JWTAuthMiddleware",
-        {"key": KEY, "algorithms": ["HS256"], "audience": "bench", "issuer": "bench"},
+        TOKEN,
     )
     return [
         *(

@@ -1,31 +1,126 @@
-"""The benchmarks run and give a table; what they measure is nobody's business here."""
+"""The benchmarks run and give tables; what they measure is nobody's business here."""
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
+
+from benchmarks.compare import pairs
+from benchmarks.growth import Curve, misses
+from benchmarks.measure import Cost
+from benchmarks.report import BEGIN, END, costs_lines, plots, write_into
+from benchmarks.result import CostRecord, CurveRecord, LoadRecord, Result
+from benchmarks.targets import TARGETS, outcomes
 
 ROOT = Path(__file__).parents[2]
 
 
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
+
+
+def record(subject: str, added_ns: float, instructions: float | None = None) -> CostRecord:
+    target = TARGETS[0]
+    return CostRecord(target.concern, target.scenario, subject, added_ns, 1.0, instructions)
+
+
+OURS = record("asgi-middleware", 500, 4000)
+PEER = record("starlette", 2000, 20_000)
+RESULT = Result(
+    "2026-01-01",
+    "3.13.0",
+    "Linux",
+    costs=[OURS, PEER],
+    curves=[CurveRecord("CORS", "origins", "flat", [(1, 10.0, 100.0), (9, 11.0, None)], "")],
+    loads=[LoadRecord("uvicorn", True, "bare app", 30_000, 25, 400, 900, 30)],
+)
+
+
 def test_one_concern() -> None:
-    """Ours, its peer and the floors stand in one table, with ratios."""
-    command = [sys.executable, "-m", "benchmarks", "--quick", "--only", "body limit"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
+    """Ours, its peers and the floors stand in one table, with ratios."""
+    done = run("benchmarks", "--quick", "--only", "body limit")
     assert done.returncode == 0, done.stderr
-    rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| body limit")]
-    subjects = ["asgi-middleware", "starlette", "a pass-through wrapper", "a send wrapper"]
-    assert [row[2].strip() for row in rows] == subjects * 2
-    assert all(float(row[3]) for row in rows)
-    assert done.stderr == ""
+    rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| body limit | POST, 2 KB")]
+    by_name = {row[2].strip().strip("*"): row for row in rows}
+    assert {"asgi-middleware", "starlette", "a pass-through wrapper", "a send wrapper"} <= set(by_name)
+    assert all(float(row[3]) for row in by_name.values())
 
 
 def test_the_small_choices() -> None:
     """The rows that comments rest on are measured, and stand in the documentation's table."""
-    command = [sys.executable, "-m", "benchmarks.blocks"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=True)
+    done = run("benchmarks.blocks")
     rows = [line.split("|")[1:-1] for line in done.stdout.splitlines()[2:]]
     page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
-    assert len(rows) == 6
+    assert rows
     for what, one, _, other, *_ in rows:
         assert f"|{what}|{one}|" in page
         assert f"|{other}|" in page
+
+
+class TestResults:
+    """A run is kept, shown and compared."""
+
+    def test_kept(self, tmp_path: Path) -> None:
+        """What was written is what is read."""
+        RESULT.write(tmp_path / "run.json")
+        assert Result.read(tmp_path / "run.json") == RESULT
+
+    def test_shown(self, tmp_path: Path) -> None:
+        """The page gets the tables between its marks, and keeps the rest; the plots stand beside it."""
+        page = tmp_path / "page.md"
+        page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
+        write_into(page, RESULT)
+        text = page.read_text(encoding="utf-8")
+        assert text.startswith("before\n")
+        assert text.endswith("\nafter\n")
+        assert "old" not in text
+        assert "| uvicorn | zstd / gzip | bare app | 30,000 | 1.00 |" in text
+
+    def test_drawn(self, tmp_path: Path) -> None:
+        """The plots are SVG files, the same for the same run."""
+        pytest.importorskip("matplotlib", reason="only the environment `bench` draws")
+        for folder in ("one", "two"):
+            plots(RESULT, tmp_path / folder)
+        for name in ("costs.svg", "growth.svg"):
+            assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+    def test_a_faster_peer_is_marked(self) -> None:
+        """A peer that is ahead of us stands out."""
+        ahead, behind = (list(costs_lines([OURS, replace(PEER, instructions=n)]))[1] for n in (3000, 20_000))
+        assert "| **starlette** |" in ahead
+        assert "| starlette |" in behind
+
+    @pytest.mark.parametrize(("instructions", "held"), [(4000, True), (7000, False), (None, True)])
+    def test_targets(self, instructions: float | None, *, held: bool) -> None:
+        """A target is judged by instructions, and by time where they were not counted."""
+        (outcome,) = outcomes(replace(RESULT, costs=[replace(OURS, instructions=instructions), PEER]))
+        assert outcome.held is held
+
+    @pytest.mark.parametrize(("instructions", "status"), [(4000, 0), (4500, 0), (4700, 1)])
+    def test_compared(self, tmp_path: Path, instructions: float, status: int) -> None:
+        """A row of ours that got over 15 % dearer fails the comparison."""
+        after = replace(RESULT, costs=[replace(OURS, instructions=instructions), PEER])
+        RESULT.write(tmp_path / "before.json")
+        after.write(tmp_path / "after.json")
+        done = run("benchmarks.compare", str(tmp_path / "before.json"), str(tmp_path / "after.json"))
+        assert done.returncode == status, done.stderr
+        assert len(list(pairs(RESULT, after))) == 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "amounts", "kept"),
+    [
+        ("flat", [100, 120, 140], True),
+        ("flat", [100, 120, 160], False),
+        ("linear", [100, 200, 300], True),
+        ("linear", [100, 280, 300], False),
+    ],
+)
+def test_growth(shape: str, amounts: list[int], *, kept: bool) -> None:
+    """A curve that is not as flat or as straight as it promises says so."""
+    curve = Curve("a cost", "a size", (1, 2, 3), shape, lambda size: (size, size))  # type: ignore[arg-type,return-value]
+    points = [(size, Cost(1.0, 0.1, amount)) for size, amount in zip((1, 2, 3), amounts, strict=True)]
+    assert (misses(curve, points) == "") is kept

@@ -1,0 +1,118 @@
+"""The result of one run: plain records, written as JSON, so that two runs can be laid side by side."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any, Self
+
+PACKAGES = (
+    "asgi-middleware",
+    "asgi-correlation-id",
+    "asgi-cors",
+    "asgi-logger",
+    "asgi-request-id",
+    "brotli",
+    "brotli-asgi",
+    "content-size-limit-asgi",
+    "granian",
+    "isal",
+    "orjson",
+    "prometheus-client",
+    "prometheus-fastapi-instrumentator",
+    "PyJWT",
+    "starlette",
+    "starlette-compress",
+    "starlette-context",
+    "starlette-exporter",
+    "structlog",
+    "uvicorn",
+    "uvloop",
+    "zstd-asgi",
+)
+
+
+@dataclass(frozen=True)
+class CostRecord:
+    """What one subject adds to a request of one scenario."""
+
+    concern: str
+    scenario: str
+    subject: str
+    added_ns: float
+    spread_ns: float
+    instructions: float | None
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes it the same row in another run."""
+        return self.concern, self.scenario, self.subject
+
+
+@dataclass(frozen=True)
+class CurveRecord:
+    """One cost against one size: points of (size, nanoseconds, instructions)."""
+
+    name: str
+    size: str
+    shape: str
+    points: list[tuple[int, float, float | None]]
+    miss: str
+
+
+@dataclass(frozen=True)
+class LoadRecord:
+    """What one server did with one stack."""
+
+    server: str
+    codec: bool
+    stack: str
+    requests_a_second: float
+    cpu_us: float
+    p50_us: float
+    p99_us: float
+    memory_mib: float
+
+
+@dataclass
+class Result:
+    """One run."""
+
+    date: str = ""
+    python: str = ""
+    machine: str = ""
+    quick: bool = False
+    versions: dict[str, str] = field(default_factory=dict)
+    costs: list[CostRecord] = field(default_factory=list)
+    curves: list[CurveRecord] = field(default_factory=list)
+    loads: list[LoadRecord] = field(default_factory=list)
+
+    @classmethod
+    def begin(cls, *, quick: bool) -> Self:
+        """Start the record of a run on this machine, now."""
+        installed = {found.name.lower(): found.version for found in distributions()}
+        versions = {name: installed[name.lower()] for name in PACKAGES if name.lower() in installed}
+        return cls(
+            datetime.now(UTC).date().isoformat(),
+            platform.python_version(),
+            f"{platform.system()}, {platform.machine()}",
+            quick,
+            versions,
+        )
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what `write` wrote."""
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found["costs"] = [CostRecord(**record) for record in found["costs"]]
+        found["curves"] = [CurveRecord(**record) for record in found["curves"]]
+        found["loads"] = [LoadRecord(**record) for record in found["loads"]]
+        return cls(**found)
