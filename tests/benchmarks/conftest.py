@@ -1,6 +1,4 @@
-"""Makes `benchmarks/` importable without putting the project's folder on the path: the package under test is the
-installed one.
-"""
+"""Makes `benchmarks/` importable without the project on the path: the package under test is the installed one."""
 
 import sys
 from importlib.util import module_from_spec, spec_from_file_location

@@ -1,0 +1,57 @@
+"""Tests in Chromium; collected only where they are asked for by name.
+
+``tox run -e browser`` sets the variable, and ``.ci/install-tools chromium`` installs the browser. A browser that is
+missing then is an error, never a skip.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from browsing import empty_page
+from playwright.sync_api import Browser, Page, sync_playwright
+from sites import Site, serving
+
+collect_ignore_glob = [] if os.environ.get("ASGI_MIDDLEWARE_BROWSER") else ["test_*.py"]
+
+# The browser talks to loopback and to nobody else: no updates, no field trials, no look-ups.
+FLAGS = [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-domain-reliability",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+    "--no-first-run",
+    "--no-sandbox",
+]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Start Debian's Chromium, headless."""
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    assert path is not None, "chromium is missing: bash .ci/install-tools chromium"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """Open an empty page with a cache and cookies of its own."""
+    context = browser.new_context()
+    context.set_default_timeout(10_000)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture(scope="session")
+def pages() -> Iterator[Site]:
+    """Serve the page that the scripts run in: any path, no CORS."""
+    with serving(lambda _: empty_page) as site:
+        yield site
