@@ -21,15 +21,16 @@ from benchmarks.scenarios import App
 
 
 class _Backend(AuthenticationBackend):
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: Any, algorithm: str) -> None:
         self._key = key
+        self._algorithms = [algorithm]
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, SimpleUser] | None:
         scheme, _, token = conn.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
         try:
-            claims = jwt.decode(token, self._key, algorithms=["HS256"], audience="bench", issuer="bench")
+            claims = jwt.decode(token, self._key, algorithms=self._algorithms, audience="bench", issuer="bench")
         except jwt.InvalidTokenError as error:
             raise AuthenticationError from error
         return AuthCredentials(["authenticated"]), SimpleUser(claims["sub"])
@@ -38,8 +39,8 @@ class _Backend(AuthenticationBackend):
 class StarletteJWT(AuthenticationMiddleware):
     """Starlette's authentication class with a backend that calls ``jwt.decode``."""
 
-    def __init__(self, app: App, *, key: str) -> None:
-        super().__init__(app, backend=_Backend(key))
+    def __init__(self, app: App, *, key: Any, algorithm: str = "HS256") -> None:
+        super().__init__(app, backend=_Backend(key, algorithm))
 
 
 def json_logger(log: str) -> Any:

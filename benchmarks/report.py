@@ -37,8 +37,8 @@ def page(result: Result) -> str:
 
 
 def write_into(document: Path, result: Result) -> None:
-    """Replace the results between the two marks of `document`."""
-    text = document.read_text(encoding="utf-8")
+    """Replace the results between the two marks of `document`; write a page of its own where there is none."""
+    text = document.read_text(encoding="utf-8") if document.exists() else f"# Benchmarks\n\n{BEGIN}\n{END}\n"
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     document.write_text(f"{before}{BEGIN}\n\n{page(result)}\n\n{END}{after}", encoding="utf-8")

@@ -113,6 +113,8 @@ class Result:
         """Read what `write` wrote."""
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         found["costs"] = [CostRecord(**record) for record in found["costs"]]
+        for record in found["curves"]:
+            record["points"] = [tuple(point) for point in record["points"]]
         found["curves"] = [CurveRecord(**record) for record in found["curves"]]
         found["loads"] = [LoadRecord(**record) for record in found["loads"]]
         return cls(**found)

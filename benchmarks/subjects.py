@@ -60,14 +60,14 @@ class Row:
     peers: tuple[Subject, ...] = ()
 
 
-def with_token(scenario: Scenario) -> Scenario:
+def with_token(scenario: Scenario, algorithm: str = "HS256", key: Any = KEY) -> Scenario:
     """Give the scenario with a valid token."""
     import jwt  # noqa: PLC0415 -- only this concern's rows need it
 
     claims = {"sub": "ada", "aud": "bench", "iss": "bench", "exp": int(time.time()) + 86_400}
-    token = jwt.encode(claims, KEY, algorithm="HS256").encode()
+    token = jwt.encode(claims, key, algorithm=algorithm).encode()
     headers = (*scenario.headers, (b"authorization", b"Bearer " + token))
-    return replace(scenario, name=f"{scenario.name}, HS256", headers=headers)
+    return replace(scenario, name=f"{scenario.name}, {algorithm}", headers=headers)
 
 
 def _context_plugins() -> dict[str, Any]:
@@ -112,6 +112,28 @@ def starlette_jwt() -> Subject:
     return Subject("benchmarks.recipes:StarletteJWT", {"key": KEY}, label="starlette + jwt.decode")
 
 
+def _token_rows() -> Iterator[Row]:
+    """Give the rows of tokens: each verified anew, as at a client's first request, and known from a moment ago."""
+    from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415 -- only this concern's rows need it
+
+    from asgi_middleware.auth import TokenVerifier  # noqa: PLC0415 -- the same
+
+    ours = "asgi_middleware.auth:JWTAuthMiddleware"
+    secret = with_token(scenarios.SIMPLE)
+    anew = Subject(ours, lambda: {"verifier": TokenVerifier(**TOKEN, cache_size=0)})
+    yield Row("JWT", secret, anew, (starlette_jwt(),))
+    yield Row("JWT, cached", secret, Subject(ours, TOKEN), (starlette_jwt(),))
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = private.public_key()
+    options = {**TOKEN, "key": public, "algorithms": ["RS256"]}
+    yield Row(
+        "JWT",
+        with_token(scenarios.SIMPLE, "RS256", private),
+        Subject(ours, lambda: {"verifier": TokenVerifier(**options, cache_size=0)}),
+        (replace(starlette_jwt(), options={"key": public, "algorithm": "RS256"}),),
+    )
+
+
 def rows() -> list[Row]:
     """Give every row."""
     configure_structlog(json=True, stream=io.TextIOWrapper(Sink(), write_through=True))
@@ -119,10 +141,6 @@ def rows() -> list[Row]:
     logging = Subject("asgi_middleware.logging:LoggingMiddleware")
     metrics = Subject("asgi_middleware.metrics:PrometheusMiddleware")
     recipe = Subject("benchmarks.recipes:StructlogRecipe", label="structlog recipe")
-    auth = Subject(
-        "asgi_middleware.auth:JWTAuthMiddleware",
-        TOKEN,
-    )
     return [
         *(
             Row("CORS", scenario, OUR_CORS, (THEIR_CORS, ASGI_CORS))
@@ -136,7 +154,7 @@ def rows() -> list[Row]:
         Row("access log", scenarios.STREAM, logging, (recipe, ASGI_LOGGER)),
         Row("metrics", scenarios.ROUTED, metrics, (INSTRUMENTATOR, EXPORTER)),
         Row("metrics", scenarios.ECHO, metrics),
-        Row("JWT", with_token(scenarios.SIMPLE), auth, (starlette_jwt(),)),
+        *_token_rows(),
         *(
             Row("body limit", scenario, OUR_LIMIT, (THEIR_LIMIT, CONTENT_SIZE_LIMIT))
             for scenario in (scenarios.SIMPLE, scenarios.UPLOAD, scenarios.UPLOAD_IN_CHUNKS)

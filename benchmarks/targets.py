@@ -39,6 +39,7 @@ TARGETS = (
     Target("metrics", "GET, Starlette route", "prometheus_fastapi_instrumentator", 0.12),
     Target("metrics", "GET, Starlette route", "starlette_exporter", 0.05),
     Target("JWT", "GET, 2 KB JSON, HS256", _JWT, 0.35),
+    Target("JWT", "GET, 2 KB JSON, RS256", _JWT, 0.6),
     Target("JWT, cached", "GET, 2 KB JSON, HS256", _JWT, 0.08),
     Target("body limit", "GET, 2 KB JSON", _STARLETTE, 0.2),
     Target("body limit", "POST, 2 KB", _STARLETTE, 0.35),
@@ -71,8 +72,8 @@ class Outcome:
 
     @property
     def held(self) -> bool:
-        """Whether it holds, by instructions where they were counted."""
-        return (self.instructions or self.time) <= self.target.at_most
+        """Whether it holds, by time: instructions do not show what memory and the kernel cost."""
+        return self.time <= self.target.at_most
 
 
 def outcomes(result: Result) -> Iterator[Outcome]:

@@ -76,9 +76,10 @@ class TestResults:
         text = page.read_text(encoding="utf-8")
         assert text.startswith("before\n")
         assert text.endswith("\nafter\n")
-        assert "old" not in text
+        assert "\nold\n" not in text
         assert "| uvicorn | zstd / gzip | bare app | 30,000 | 1.00 |" in text
 
+    @pytest.mark.may_skip
     def test_drawn(self, tmp_path: Path) -> None:
         """The plots are SVG files, the same for the same run."""
         pytest.importorskip("matplotlib", reason="only the environment `bench` draws")
@@ -93,10 +94,10 @@ class TestResults:
         assert "| **starlette** |" in ahead
         assert "| starlette |" in behind
 
-    @pytest.mark.parametrize(("instructions", "held"), [(4000, True), (7000, False), (None, True)])
-    def test_targets(self, instructions: float | None, *, held: bool) -> None:
-        """A target is judged by instructions, and by time where they were not counted."""
-        (outcome,) = outcomes(replace(RESULT, costs=[replace(OURS, instructions=instructions), PEER]))
+    @pytest.mark.parametrize(("added_ns", "held"), [(500, True), (700, False)])
+    def test_targets(self, added_ns: float, *, held: bool) -> None:
+        """A target is judged by time."""
+        (outcome,) = outcomes(replace(RESULT, costs=[replace(OURS, added_ns=added_ns), PEER]))
         assert outcome.held is held
 
     @pytest.mark.parametrize(("instructions", "status"), [(4000, 0), (4500, 0), (4700, 1)])
