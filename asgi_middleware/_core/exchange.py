@@ -15,12 +15,11 @@ Two rules:
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from contextvars import ContextVar
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
-
-from asgi_middleware._core.headers import HeaderIndex, index_headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,11 +29,14 @@ if TYPE_CHECKING:
 
 SCOPE_KEY: Final = "asgi_middleware"
 
+# Held while a connection gets its first field, timing or label, which may come from several threads at once.
+_first_use: Final = threading.Lock()
+
 
 class Exchange:
     """What one connection's classes tell each other, and what a handler may tell them.
 
-    Every slot has a default on the class, so that making one costs no assignments.
+    Slotted, and every slot set when it is made: reading a default from the class costs ten times as much as a slot.
 
     Attributes:
         scope: The innermost scope seen so far, while a class follows it (see :meth:`follow`); else None. Frameworks
@@ -49,31 +51,28 @@ class Exchange:
         compression: The figures of the compression class.
     """
 
-    scope: Scope | None = None
-    request_id: str | None = None
-    trace: Any = None
-    route: str | None = None
-    subject: str | None = None
-    refusal: Refusal | None = None
-    error: BaseException | None = None
-    cors: str | None = None
-    compression: Any = None
+    __slots__ = (
+        "__weakref__", "_claims", "_descriptions", "_fields", "_labels", "_timings", "_unmeasured", "compression",
+        "cors", "error", "refusal", "request_id", "route", "scope", "subject", "trace",
+    )  # fmt: skip
 
-    _index: HeaderIndex | None = None
-    _claims: tuple[str, ...] = ()
-    _fields: dict[str, Any] | None = None
-    _timings: list[tuple[str, float]] | None = None
-
-    def headers(self, scope: Scope) -> HeaderIndex:
-        """Give the one-pass look-up of ``scope["headers"]``, built once and shared while the headers stay the same.
-
-        A class between two of ours may change the list in place, such as to take a header off or to put a token on.
-        """
-        raw = scope.get("headers")
-        index = self._index
-        if index is None or index.source != raw:
-            index = self._index = index_headers(raw)
-        return index
+    def __init__(self) -> None:
+        """Begin with nothing known."""
+        self.scope: Scope | None = None
+        self.request_id: str | None = None
+        self.trace: Any = None
+        self.route: str | None = None
+        self.subject: str | None = None
+        self.refusal: Refusal | None = None
+        self.error: BaseException | None = None
+        self.cors: str | None = None
+        self.compression: Any = None
+        self._claims: tuple[str, ...] = ()
+        self._fields: dict[str, Any] | None = None
+        self._timings: list[tuple[str, float]] | None = None
+        self._descriptions: dict[str, str] | None = None
+        self._labels: dict[str, Any] | None = None
+        self._unmeasured = False
 
     def claim(self, concern: str) -> bool:
         """Take a concern for this connection: True for the first class that asks, False for a nested copy of it.
@@ -102,8 +101,12 @@ class Exchange:
     @property
     def fields(self) -> dict[str, Any]:
         """The fields that handlers added for the access line."""
-        # setdefault is one step for every thread; a dict made behind an `if` could be made twice, and one lost.
-        fields: dict[str, Any] = self.__dict__.setdefault("_fields", {})
+        fields = self._fields
+        if fields is None:
+            with _first_use:  # two threads may come at once, and one's dict would be lost
+                fields = self._fields
+                if fields is None:
+                    fields = self._fields = {}
         return fields
 
     def copy_fields(self) -> dict[str, Any]:
@@ -115,10 +118,47 @@ class Exchange:
         """Add fields to the access line; a later value of the same name wins."""
         self.fields.update(fields)
 
-    def add_timing(self, name: str, seconds: float) -> None:
-        """Add `seconds` to the time spent in `name`."""
+    def add_timing(self, name: str, seconds: float, description: str | None = None) -> None:
+        """Add `seconds` to the time spent in `name`; `description` is what the Server-Timing header says about it."""
+        with _first_use:
+            if self._timings is None:
+                self._timings = []
+            if description is not None:
+                if self._descriptions is None:
+                    self._descriptions = {}
+                self._descriptions[name] = description
         # One append is safe from every thread; adding up in place is not.
-        self.__dict__.setdefault("_timings", []).append((name, seconds))
+        self._timings.append((name, seconds))
+
+    def describe_timings(self) -> dict[str, str]:
+        """Give a copy of the descriptions by the timings' names."""
+        descriptions = self._descriptions
+        return {} if descriptions is None else descriptions.copy()
+
+    def set_route(self, template: str) -> None:
+        """Name the route that answers, for metrics and access lines: a template, never the path itself."""
+        self.route = template
+
+    def skip_metrics(self) -> None:
+        """Leave this request out of the metrics; to be called before its response is complete."""
+        self._unmeasured = True
+
+    @property
+    def measured(self) -> bool:
+        """Whether nobody has called :meth:`skip_metrics`."""
+        return not self._unmeasured
+
+    def add_label(self, name: str, value: Any) -> None:
+        """Give this request's value of a label that ``PrometheusMiddleware(labels=...)`` has; others are ignored."""
+        with _first_use:
+            if self._labels is None:
+                self._labels = {}
+            self._labels[name] = value
+
+    def copy_labels(self) -> dict[str, Any]:
+        """Give a copy of the labels' values."""
+        labels = self._labels
+        return {} if labels is None else labels.copy()
 
     @property
     def timings(self) -> dict[str, float]:
@@ -207,7 +247,7 @@ def add_fields(**fields: Any) -> None:
 
 
 @contextmanager
-def timing(name: str) -> Iterator[None]:
+def timing(name: str, description: str | None = None) -> Iterator[None]:
     """Measure a block and add its seconds to the request being served, under `name`.
 
     Times of the same name are added up. The block's time counts also when it raises::
@@ -219,6 +259,7 @@ def timing(name: str) -> Iterator[None]:
 
     Args:
         name: What the time was spent on; a short word such as "db" or "render".
+        description: A few words for the Server-Timing header; nothing of the request's own, since the client reads it.
     """
     exchange = current_exchange.get()
     begun = perf_counter()
@@ -226,4 +267,4 @@ def timing(name: str) -> Iterator[None]:
         yield
     finally:
         if exchange is not None:
-            exchange.add_timing(name, perf_counter() - begun)
+            exchange.add_timing(name, perf_counter() - begun, description)

@@ -26,29 +26,6 @@ _NOT_FIELD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _LONGEST_CONTENT_LENGTH = 19
 
 
-class HeaderIndex(dict[bytes, bytes]):
-    """One-pass look-up of a raw header list: lower-case name to first value.
-
-    A plain ``index.get(b"origin")`` is one dict access. A name that must not be repeated is checked in ``repeated``.
-
-    Attributes:
-        source: What it was built from; of a list a copy, so that a change made in place is seen by comparing.
-        repeated: All values in order, for the names that occur more than once.
-    """
-
-    __slots__ = ("repeated", "source")
-
-    repeated: dict[bytes, tuple[bytes, ...]]
-    source: object
-
-    def get_all(self, name: bytes) -> tuple[bytes, ...]:
-        """Give every value of a lower-case name in order, empty if there is none."""
-        if name in self.repeated:
-            return self.repeated[name]
-        value = self.get(name)
-        return () if value is None else (value,)
-
-
 # Spellings that a table keeps before it stops to learn: real clients use a few dozen, hostile ones any number.
 _MOST_SPELLINGS = 1024
 
@@ -79,40 +56,6 @@ class HeaderNames(dict[bytes, bytes]):
         if len(self) < _MOST_SPELLINGS and type(name) is bytes:
             self[name] = wanted
         return wanted
-
-
-_NOTHING_REPEATED: dict[bytes, tuple[bytes, ...]] = {}
-
-
-def index_headers(raw: RawHeaders | None) -> HeaderIndex:
-    """Build the look-up of a request's headers.
-
-    The fast road is one ``dict`` call: it serves when no name is repeated and all are in lower case, as servers send
-    them. A one-shot iterator is used up; give its list to whoever reads next (`exchange.enter` does).
-    """
-    if type(raw) is list or type(raw) is tuple:
-        try:
-            index = HeaderIndex(raw)
-            joined = b"".join([*index])  # two thirds of joining the dict itself
-        except (TypeError, ValueError):  # pairs that are lists of bytearrays, say
-            return _index_slowly(raw)
-        if len(index) == len(raw) and joined.islower():
-            index.repeated = _NOTHING_REPEATED
-            index.source = raw[:]
-            return index
-    return _index_slowly(raw)
-
-
-def _index_slowly(raw: RawHeaders | None) -> HeaderIndex:
-    index = HeaderIndex()
-    values: dict[bytes, list[bytes]] = {}
-    for name, value in header_list(raw):
-        values.setdefault(name.lower(), []).append(value)
-    for name, found in values.items():
-        index[name] = found[0]
-    index.repeated = {name: tuple(found) for name, found in values.items() if len(found) > 1}
-    index.source = raw[:] if isinstance(raw, list) else raw
-    return index
 
 
 def header_list(raw: RawHeaders | None) -> HeaderList:

@@ -219,6 +219,14 @@ def is_ambiguous(path: str, raw_path: bytes | None) -> bool:
     return raw_path is not None and _AMBIGUOUS_RAW.search(raw_path.split(b"?", 1)[0]) is not None
 
 
+def readings(path: str, raw_path: bytes | None) -> set[str] | None:
+    """Give every form in which a router could read an ambiguous path; None where it is too long to try them all."""
+    if len(path) > _LONGEST_AMBIGUOUS:
+        return None
+    found = _readings(path, {"raw_path": raw_path}, ambiguous=True)
+    return {form for reading in found for form in (reading, _SLASHES.sub("/", f"/{reading}"), canonical_path(reading))}
+
+
 def _readings(path: str, scope: Scope, *, ambiguous: bool) -> set[str]:
     """Give every way in which a router could read the path."""
     readings = {path}

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from asgi_middleware._core.headers import HeaderIndex
-from asgi_middleware._core.types import Scope
+from asgi_middleware._core.headers import find
+from asgi_middleware._core.types import RawHeaders, Scope
 
 
-def is_preflight(scope: Scope, headers: HeaderIndex) -> bool:
+def is_preflight(scope: Scope, headers: RawHeaders) -> bool:
     """Tell whether a request is a CORS preflight: OPTIONS with both headers of one (Fetch standard 3.3.2, 4.8).
 
     Args:
         scope: The scope of any connection; a WebSocket's handshake is never one.
-        headers: The look-up of its headers.
+        headers: Its raw headers.
     """
     return (
         scope.get("method") == "OPTIONS"
-        and b"access-control-request-method" in headers
-        and b"origin" in headers
+        and find(headers, b"access-control-request-method") is not None
+        and find(headers, b"origin") is not None
         and scope["type"] == "http"
     )

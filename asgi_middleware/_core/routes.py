@@ -51,10 +51,25 @@ def route_of(exchange: Exchange) -> str | None:
     if scope is None:
         return None
     try:
+        router = scope.get("router")
         template = scope.get("path_template")
+        if template is None:
+            if router is None:
+                # A framework that names a route but no router: the template is all there is.
+                route = scope.get("route")
+                return None if route is None else _template(route)
+            known = _maps.get(id(router))
+            if known is not None:
+                # Most requests end here: a route that stands in one place, by its own endpoint.
+                own = scope.get("fastapi")
+                context = own.get("effective_route_context") if type(own) is dict else None
+                node = known.settled.get(id(scope.get("route") if context is None else context))
+                if node is not None and node.endpoint is scope.get("endpoint"):
+                    return node.places[0].template
+            return _starlette_route(scope, router)
         if type(template) is str and template:
             return _mount_prefix(scope) + template
-        return _starlette_route(scope)
+        return _template(scope.get("route")) if router is None else _starlette_route(scope, router)
     except Exception:  # noqa: BLE001 -- a framework's internals may change; an unnamed route is then the right answer
         return None
 
@@ -108,7 +123,7 @@ class _Node:
 class _RouteMap:
     """The full template of every route below one router."""
 
-    __slots__ = ("_endpoints", "_lock", "_rebuilds", "_routes", "router")
+    __slots__ = ("_endpoints", "_lock", "_rebuilds", "_routes", "router", "settled")
 
     def __init__(self, router: object) -> None:
         self.router = router
@@ -150,6 +165,8 @@ class _RouteMap:
                 if place is not None and place not in node.places:
                     node.places.append(place)
         self._routes, self._endpoints = routes, endpoints
+        settled = (key for key, node in routes.items() if len(node.places) == 1 and node.endpoint is not None)
+        self.settled = {key: routes[key] for key in settled}
 
 
 _maps: dict[int, _RouteMap] = {}
@@ -166,16 +183,15 @@ def _map_of(router: object) -> _RouteMap:
         return _maps.setdefault(id(router), _RouteMap(router))
 
 
-def _starlette_route(scope: Scope) -> str | None:
-    router = scope.get("router")
-    route = scope.get("route")
-    if router is None:
-        # A framework that names a route but no router: the template is all there is.
-        template = getattr(route, "path_format", None)
-        return template if type(template) is str else None
+def _template(route: Any) -> str | None:
+    template = getattr(route, "path_format", None)
+    return template if type(template) is str else None
+
+
+def _starlette_route(scope: Scope, router: object) -> str | None:
     own = scope.get("fastapi")
     context = own.get("effective_route_context") if type(own) is dict else None
-    node = _map_of(router).find(route, context, scope.get("endpoint"))
+    node = _map_of(router).find(scope.get("route"), context, scope.get("endpoint"))
     return None if node is None else node.template(scope)
 
 

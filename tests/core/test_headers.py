@@ -14,7 +14,6 @@ from asgi_middleware._core.headers import (
     find,
     find_all,
     header_list,
-    index_headers,
     is_field_value,
     is_token,
     parse_content_length,
@@ -49,60 +48,6 @@ class TestHeaderNames:
         assert wanted[b"oRiGiN"] == b"origin"
 
 
-class TestIndexHeaders:
-    """The one-pass look-up."""
-
-    def test_gives_the_first_value_by_lower_case_name(self):
-        """A name is found in lower case, whatever its case on arrival."""
-        index = index_headers(PAIRS)
-        assert index.get(b"host") == b"a"
-        assert index.get(b"x-two") == b"1"
-        assert index.get(b"X-Two") is None
-
-    def test_keeps_all_values_of_a_repeated_name(self):
-        """A repeated name gives all values in order, a single one a tuple of one, an absent one nothing."""
-        index = index_headers(PAIRS)
-        assert index.repeated == {b"x-two": (b"1", b"2")}
-        assert index.get_all(b"x-two") == (b"1", b"2")
-        assert index.get_all(b"host") == (b"a",)
-        assert index.get_all(b"absent") == ()
-
-    def test_a_repeated_lower_case_name_is_not_lost(self):
-        """Two lines in lower case, where a plain dict would keep the last one only, are both kept."""
-        index = index_headers([(b"authorization", b"one"), (b"authorization", b"two")])
-        assert index.get(b"authorization") == b"one"
-        assert index.get_all(b"authorization") == (b"one", b"two")
-
-    @pytest.mark.parametrize(
-        "raw",
-        [
-            PAIRS,
-            tuple(PAIRS),
-            iter(PAIRS),
-            [list(pair) for pair in PAIRS],
-            [(bytearray(name), memoryview(value)) for name, value in PAIRS],
-        ],
-        ids=["list", "tuple", "iterator", "lists", "buffers"],
-    )
-    def test_reads_any_legal_shape(self, raw):
-        """Headers are any iterable of pairs of bytes."""
-        assert index_headers(raw).get_all(b"x-two") == (b"1", b"2")
-
-    def test_reads_an_absent_list(self):
-        """No headers at all are an empty index."""
-        assert dict(index_headers(None)) == {}
-
-    def test_knows_its_source(self):
-        """An index keeps what it was built from, and of a list a copy."""
-        headers = list(PAIRS)
-        index = index_headers(headers)
-        assert index.source == headers
-        headers.append((b"x", b"y"))
-        assert index.source != headers
-        pairs = iter(PAIRS)
-        assert index_headers(pairs).source is pairs
-
-
 class TestLists:
     """Look up, leave out, replace."""
 
@@ -134,7 +79,6 @@ class TestLists:
             lambda: add_vary(raw, b"Origin"),
             lambda: replace(raw, b"vary", b"x"),
             lambda: without(raw, {b"vary"}),
-            lambda: index_headers(raw),
         ):
             change()
             assert raw == before
