@@ -18,15 +18,18 @@ from typing import Final
 
 from asgi_middleware._core.config import Problems
 from asgi_middleware.cors.patterns import DEFAULT_PORTS, HIGHEST_PORT, Pattern, read_pattern
+from asgi_middleware.cors.suffixes import is_public_suffix
 
 LONGEST_ORIGIN: Final = 64 + len("://") + 253 + len(":65535")
 """Bytes of the longest origin that is looked at: scheme, host and port at their longest."""
 
+# Possessive, one class a part: every byte is looked at once, whatever a client sends.
 _SERIALIZED: Final = re.compile(
-    rb"([a-z][a-z0-9+.-]*://)(\[[0-9a-f:]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(?::([1-9][0-9]{0,4}))?"
+    rb"([a-z][a-z0-9+.-]*+://)(\[[0-9a-f:]++\]|[a-z0-9_-][a-z0-9_.-]*+)(?::([1-9][0-9]{0,4}))?"
 )
 _DEFAULT_PORTS: Final = {f"{scheme}://".encode(): port.encode() for scheme, port in DEFAULT_PORTS.items()}
 _ANY_PORT: Final = b"*"
+_DOT: Final = ord(".")
 
 
 class OriginSet:
@@ -55,14 +58,21 @@ class OriginSet:
     Source: RFC 6454 6.2 and 7.1; HTML standard, "serialization of an origin"; Fetch standard 3.1.
     """
 
-    __slots__ = ("_any_port", "_depth", "_exact", "_suffixes", "allows_any", "entries")
+    __slots__ = ("_any_port", "_exact", "_labels", "_suffixes", "_wildcards", "allows_any", "entries")
 
     allows_any: bool
     """Whether the set is ``*``."""
     entries: tuple[str, ...]
     """The entries as they were given, without repetition."""
 
-    def __init__(self, origins: Iterable[str], *, option: str = "origins", problems: Problems | None = None) -> None:
+    def __init__(
+        self,
+        origins: Iterable[str],
+        *,
+        option: str = "origins",
+        problems: Problems | None = None,
+        dangerously_allow_public_suffixes: bool = False,
+    ) -> None:
         """Read and index every entry.
 
         Args:
@@ -70,6 +80,9 @@ class OriginSet:
                 characters.
             option: The option's name in error messages.
             problems: Where to note what is wrong, when the set is part of a larger configuration; None to raise.
+            dangerously_allow_public_suffixes: Whether a wildcard may stand in front of a public suffix, such as
+                ``github.io``: then whoever gets a name there is in the set. Such entries are seen only where the
+                package ``publicsuffixlist`` is installed (the extra ``psl``).
 
         Raises:
             ConfigurationError: Some entries are wrong; every one is listed with its fix. Not raised when `problems`
@@ -90,7 +103,7 @@ class OriginSet:
         exact: set[bytes] = set()
         any_port: set[bytes] = set()
         suffixes: dict[bytes, set[bytes]] = {}
-        self._depth = 0
+        depths: set[int] = set()
         for entry in self.entries:
             if entry == "null":
                 exact.add(b"null")
@@ -99,9 +112,18 @@ class OriginSet:
                 if pattern is None:
                     continue
                 if pattern.subdomains:
+                    if not dangerously_allow_public_suffixes and is_public_suffix(pattern.host):
+                        noted.add(
+                            option,
+                            entry,
+                            f"would allow every site under {pattern.host}, where anybody can have a name",
+                            fix=f"name the sites: {str(pattern).replace('*.', 'your-name.')!r}, or set "
+                            "dangerously_allow_public_suffixes=True",
+                            code="wildcard_public_suffix",
+                        )
                     key = f"{pattern.scheme}://.{pattern.host}".encode()
                     suffixes.setdefault(key, set()).add(pattern.port.encode())
-                    self._depth = max(self._depth, pattern.host.count(".") + 1)
+                    depths.add(pattern.host.count(".") + 1)
                 elif pattern.port == "*":
                     any_port.add(f"{pattern.scheme}://{pattern.host}".encode())
                 else:
@@ -109,6 +131,9 @@ class OriginSet:
         self._exact = frozenset(exact)
         self._any_port = frozenset(any_port)
         self._suffixes = {key: frozenset(ports) for key, ports in suffixes.items()}
+        # For each label from the right, whether a pattern begins in front of it.
+        self._labels = tuple(depth in depths for depth in range(1, max(depths, default=0) + 1))
+        self._wildcards = bool(any_port or suffixes)
         if problems is None:
             noted.raise_if_any()
 
@@ -127,29 +152,35 @@ class OriginSet:
 
     def allows(self, origin: bytes) -> bool:
         """Tell whether an ``Origin`` value is in the set. Any bytes may be asked about; nothing is raised."""
-        if self.allows_any or (len(origin) <= LONGEST_ORIGIN and origin in self._exact):
+        if self.allows_any:
             return True
-        if not self._any_port and not self._suffixes:
-            return False
-        parts = split_origin(origin)
-        if parts is None:
-            return False
-        scheme, host, port = parts
-        if self._any_port and scheme + host in self._any_port:
-            return True
-        return bool(self._suffixes) and self._allows_subdomain(scheme, host, port)
+        return len(origin) <= LONGEST_ORIGIN and (origin in self._exact or self.covers(origin))
 
-    def _allows_subdomain(self, scheme: bytes, host: bytes, port: bytes) -> bool:
-        # From the right, because the patterns bound the number of steps there; the client decides how many labels come.
-        dot = len(host)
-        for _ in range(self._depth):
-            dot = host.rfind(b".", 0, dot)
-            if dot < 0:
+    def covers(self, origin: bytes) -> bool:
+        """Tell whether a pattern of the set, as against an exact entry, allows an origin of bounded length."""
+        if not self._wildcards:
+            return False
+        match = _SERIALIZED.fullmatch(origin)
+        if match is None:
+            return False
+        scheme, host, port = match.groups(b"")
+        base = scheme + host
+        if base not in self._any_port:
+            # From the right, because the patterns bound the number of steps there; the client decides how many labels
+            # come.
+            dot = len(base)
+            first = len(scheme)
+            for labels in self._labels:
+                dot = base.rfind(b".", first, dot)
+                if dot < 0:
+                    return False
+                if labels:
+                    ports = self._suffixes.get(scheme + base[dot:])
+                    if ports is not None and (port in ports or _ANY_PORT in ports):
+                        break
+            else:
                 return False
-            ports = self._suffixes.get(scheme + host[dot:])
-            if ports is not None and (port in ports or _ANY_PORT in ports):
-                return True
-        return False
+        return _is_serialized(scheme, host, port)
 
 
 def split_origin(origin: bytes) -> tuple[bytes, bytes, bytes] | None:
@@ -164,9 +195,14 @@ def split_origin(origin: bytes) -> tuple[bytes, bytes, bytes] | None:
     if match is None:
         return None
     scheme, host, port = match.groups(b"")
-    if port and (int(port) > HIGHEST_PORT or port == _DEFAULT_PORTS.get(scheme)):
-        return None
-    return scheme, host, port
+    return (scheme, host, port) if _is_serialized(scheme, host, port) else None
+
+
+def _is_serialized(scheme: bytes, host: bytes, port: bytes) -> bool:
+    """Check what the expression leaves open: labels that are empty, and the port."""
+    if b".." in host or host[-1] == _DOT:
+        return False
+    return not port or (int(port) <= HIGHEST_PORT and port != _DEFAULT_PORTS.get(scheme))
 
 
 def _read(entry: str, option: str, problems: Problems) -> Pattern | None:

@@ -1,258 +1,158 @@
-"""The decisions of one CORS policy, as values: what is allowed, why, and which headers say so.
-
-Facts this module rests on, by the numbers of the Fetch standard (https://fetch.spec.whatwg.org/):
-
-- 3.3.5 "CORS check": ``Access-Control-Allow-Origin`` is one line, the very origin or ``*``; with credentials never
-  ``*``, and ``Access-Control-Allow-Credentials`` is exactly ``true``.
-- 3.3.4: ``*`` in Allow-Methods, Allow-Headers and Expose-Headers is a wildcard without credentials only; with them it
-  is a name. Then what is asked for is named back, and what is there is listed.
-- 4.8: ``*`` never covers ``Authorization``. Some browsers let it pass; the standard does not.
-- 4.8: GET, HEAD and POST need no permission.
-- 3.3.7 "CORS protocol and HTTP caches": an answer that depends on the origin carries ``Vary: Origin`` always, also
-  without an ``Origin`` and also when refused; an answer that is ``*`` for everybody is the same for everybody and
-  needs none.
-"""
+"""CORSPolicy: the options that decide who may do what from another origin, checked and compiled."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from asgi_middleware._core.config import Problems
-from asgi_middleware._core.headers import add_vary, is_token
-from asgi_middleware._core.types import HeaderList, RawHeaders
-from asgi_middleware.cors.options import (
-    FORBIDDEN_METHODS,
-    SAFELISTED_METHODS,
-    read_exposed_headers,
-    read_max_age,
-    read_methods,
-    read_origins,
-    read_regex,
-    read_request_headers,
+from asgi_middleware.cors.explain import Explanation, explain
+from asgi_middleware.cors.lookup import OriginAsker, OriginFunction, OriginLookup, read_lookup
+from asgi_middleware.cors.options import read_exposed_headers, read_max_age, read_methods, read_request_headers
+from asgi_middleware.cors.origins import OriginSet
+from asgi_middleware.cors.paths import read_prefixes
+from asgi_middleware.cors.rules import Rules
+from asgi_middleware.cors.safety import read_origins, read_regex, warn_if_careless
+
+_LISTS: Final = ("allow_origins", "allow_methods", "allow_headers", "expose_headers")
+_SWITCHES: Final = (
+    "allow_private_network",
+    "dangerously_allow_insecure_origins",
+    "dangerously_allow_public_suffixes",
 )
-from asgi_middleware.cors.origins import LONGEST_ORIGIN, OriginSet, split_origin
-from asgi_middleware.cors.preflight import requested_headers, requested_method
-
-_ALLOW_ORIGIN: Final = b"access-control-allow-origin"
-_ALLOW_CREDENTIALS: Final = b"access-control-allow-credentials"
-_ALLOW_METHODS: Final = b"access-control-allow-methods"
-_ALLOW_HEADERS: Final = b"access-control-allow-headers"
-_EXPOSE_HEADERS: Final = b"access-control-expose-headers"
-_MAX_AGE: Final = b"access-control-max-age"
-_OWNED: Final = frozenset({_ALLOW_ORIGIN, _ALLOW_CREDENTIALS, _EXPOSE_HEADERS})
-_OWNED_OR_VARY: Final = _OWNED | {b"vary"}
-_VARY_LENGTHS: Final = frozenset(map(len, _OWNED_OR_VARY))
-# Readable without being exposed, or never readable (Fetch standard 2.2.2).
-_NEVER_LISTED: Final = frozenset(
-    {
-        b"cache-control",
-        b"content-language",
-        b"content-length",
-        b"content-type",
-        b"expires",
-        b"last-modified",
-        b"pragma",
-        b"set-cookie",
-        b"set-cookie2",
-    }
-)
-# May need permission because of their value; harmless in any (Fetch standard 2.2.2).
-_ALWAYS_ALLOWED_HEADERS: Final = (b"accept", b"accept-language", b"content-language")
 
 
-class Decision(NamedTuple):
-    """What a policy says to one request.
-
-    Attributes:
-        allowed: Whether the browser is told yes.
-        reason: A stable snake_case word that says why.
-        headers: The headers that tell it: raw pairs, empty where it is told nothing.
-    """
-
-    allowed: bool
-    reason: str
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
-NO_ORIGIN: Final = Decision(allowed=False, reason="no_origin")
-ORIGIN_NOT_ALLOWED: Final = Decision(allowed=False, reason="origin_not_allowed")
-METHOD_NOT_ALLOWED: Final = Decision(allowed=False, reason="method_not_allowed")
-HEADER_NOT_ALLOWED: Final = Decision(allowed=False, reason="header_not_allowed")
-MALFORMED_ORIGIN: Final = Decision(allowed=False, reason="malformed_origin")
-MALFORMED_METHOD: Final = Decision(allowed=False, reason="malformed_request_method")
-MALFORMED_HEADERS: Final = Decision(allowed=False, reason="malformed_request_headers")
-
-
+@dataclass(frozen=True, kw_only=True)
 class CORSPolicy:
-    """One static policy: decides about origins, methods and headers without any I/O.
+    """Who may do what from another origin. Immutable; one policy can serve several middleware and paths.
 
-    The options are those of :class:`asgi_middleware.cors.CORSMiddleware`. Instances are immutable.
+    :class:`asgi_middleware.cors.CORSMiddleware` takes the same options directly. A policy is for what takes several, or
+    takes a new one while it runs::
 
-    Attributes:
-        origins: The origins that are allowed.
-        is_static: Whether every response gets the same headers, whoever asks: ``*`` without credentials.
+        from asgi_middleware.cors import CORSPolicy
+
+        policy = CORSPolicy(allow_origins=["https://app.example.com"], allow_methods=["PUT"])
+        assert policy.explain("https://app.example.com", "PUT").allowed
+        assert policy.explain("https://app.example.com", "DELETE").reason == "method_not_allowed"
+
+    Args:
+        allow_origins: Who may read responses: origins and patterns in the language of :class:`OriginSet`, an
+            OriginSet, or ``"*"`` for everybody, which excludes credentials.
+        allow_methods: Methods beyond GET, HEAD and POST, which need no permission; or ``"*"``.
+        allow_headers: Request headers that scripts may set; or ``"*"``, which without credentials does not cover
+            ``authorization``.
+        expose_headers: Response headers that scripts may read beyond the safelisted ones; or ``"*"``.
+        allow_credentials: Whether cookies and other credentials may come along.
+        max_age: Seconds for which a browser may remember a preflight's answer, 0 to 86400; None leaves it out.
+        allow_origin_regex: An expression that also allows origins; it must match the whole origin.
+        allow_origin_func: A function ``(origin, scope) -> bool``, async or not, that also allows origins; or an
+            :class:`OriginLookup`, which remembers its answers.
+        allow_private_network: Whether the private-network preflight of old Chromium versions is answered.
+        dangerously_allow_insecure_origins: Whether http origins may be allowed with credentials. Whoever stands on the
+            network between can rewrite such a page and act as its user.
+        dangerously_allow_public_suffixes: Whether a wildcard may stand in front of a public suffix such as
+            ``github.io``, under which anybody can have a name.
+
+    Raises:
+        ConfigurationError: Some options are wrong or unsafe together; every one is listed with its fix.
+
+    Source: Fetch standard (https://fetch.spec.whatwg.org/) 3.3, 4.8, 4.9.
     """
 
-    __slots__ = (
-        "_credentials",
-        "_exact",
-        "_expose_live",
-        "_exposed",
-        "_headers",
-        "_headers_wildcard",
-        "_max_age",
-        "_methods",
-        "_methods_wildcard",
-        "_regex",
-        "_static",
-        "is_static",
-        "origins",
-    )
+    allow_origins: Iterable[str] | OriginSet
+    allow_methods: Iterable[str] = ()
+    allow_headers: Iterable[str] = ("content-type",)
+    expose_headers: Iterable[str] = ()
+    allow_credentials: bool = False
+    max_age: int | None = 600
+    allow_origin_regex: str | re.Pattern[str] | None = None
+    allow_origin_func: OriginFunction | OriginLookup | None = None
+    allow_private_network: bool = False
+    dangerously_allow_insecure_origins: bool = False
+    dangerously_allow_public_suffixes: bool = False
+    rules: Rules = field(init=False, repr=False, compare=False)
+    """The compiled policy."""
 
-    def __init__(
+    def __post_init__(self) -> None:
+        """Check every option and build every constant."""
+        for name in _LISTS:
+            value = getattr(self, name)
+            if isinstance(value, Iterable) and not isinstance(value, str | bytes | OriginSet):
+                object.__setattr__(self, name, tuple(value))  # an iterator could be read once only
+        problems = Problems("CORSPolicy")
+        credentials = problems.boolean("allow_credentials", self.allow_credentials) and self.allow_credentials
+        others = [name for name in ("allow_origin_regex", "allow_origin_func") if getattr(self, name) is not None]
+        origins = read_origins(
+            problems,
+            self.allow_origins,
+            other_ways=others,
+            credentials=self.allow_credentials,
+            allow_public_suffixes=self.dangerously_allow_public_suffixes is True,
+            allow_insecure=self.dangerously_allow_insecure_origins is True,
+        )
+        methods = read_methods(problems, self.allow_methods)
+        headers = read_request_headers(problems, self.allow_headers)
+        exposed = read_exposed_headers(problems, self.expose_headers)
+        max_age = read_max_age(problems, self.max_age)
+        regex = read_regex(problems, self.allow_origin_regex, credentials=self.allow_credentials)
+        lookup, vary = read_lookup(problems, self.allow_origin_func)
+        for name in (
+            "allow_private_network",
+            "dangerously_allow_insecure_origins",
+            "dangerously_allow_public_suffixes",
+        ):
+            problems.boolean(name, getattr(self, name))
+        problems.raise_if_any()
+        if regex is not None:
+            warn_if_careless(regex)
+        asker = None if lookup is None else OriginAsker(lookup, vary)
+        rules = Rules(
+            origins=origins,
+            regex=regex,
+            methods=methods,
+            headers=headers,
+            exposed=exposed,
+            credentials=credentials,
+            max_age=max_age,
+            private_network=self.allow_private_network,
+            vary=tuple(name.encode("ascii") for name in vary),
+            asker=asker,
+        )
+        object.__setattr__(self, "rules", rules)
+
+    def explain(
         self,
+        origin: str,
+        method: str = "GET",
+        headers: Iterable[str] = (),
         *,
-        allow_origins: Iterable[str] | OriginSet,
-        allow_methods: Iterable[str],
-        allow_headers: Iterable[str],
-        expose_headers: Iterable[str],
-        allow_credentials: bool,
-        max_age: int | None,
-        allow_origin_regex: str | re.Pattern[str] | None,
-        problems: Problems,
-    ) -> None:
-        """Check every option and build every constant; the caller raises what `problems` then holds."""
-        credentials = problems.boolean("allow_credentials", allow_credentials) and allow_credentials
-        self.origins = read_origins(problems, allow_origins, regex=allow_origin_regex, credentials=allow_credentials)
-        self._regex = read_regex(problems, allow_origin_regex, credentials=allow_credentials)
-        methods = read_methods(problems, allow_methods)
-        headers = read_request_headers(problems, allow_headers)
-        exposed = read_exposed_headers(problems, expose_headers)
-        age = read_max_age(problems, max_age)
-
-        self._credentials: tuple[tuple[bytes, bytes], ...] = ((_ALLOW_CREDENTIALS, b"true"),) if credentials else ()
-        self._max_age: tuple[tuple[bytes, bytes], ...] = () if age is None else ((_MAX_AGE, age),)
-        self._methods = None if methods.every else SAFELISTED_METHODS.union(methods.listed)
-        self._methods_wildcard = b"*" if methods.every and not credentials else None
-        self._headers = (
-            None if headers.every and credentials else frozenset((*headers.listed, *_ALWAYS_ALLOWED_HEADERS))
-        )
-        self._headers_wildcard = None
-        if headers.every and not credentials:
-            self._headers_wildcard = b"*,authorization" if b"authorization" in headers.listed else b"*"
-        self._expose_live = exposed.every and credentials
-        self._exposed: tuple[tuple[bytes, bytes], ...] = ()
-        if not self._expose_live and (exposed.every or exposed.listed):
-            self._exposed = ((_EXPOSE_HEADERS, b"*" if exposed.every else b",".join(exposed.listed)),)
-
-        self.is_static = self.origins.allows_any
-        self._static = self._yes(b"*")
-        self._exact = {origin: self._yes(origin) for origin in self.origins.exact}
-
-    def decide(self, origin: bytes | None) -> Decision:
-        """Decide about the response to a request that is no preflight.
+        credentials: bool = False,
+        function_allows: bool | None = None,
+    ) -> Explanation:
+        """Say what the server and the browser do about one request, step by step, and why. Nothing is sent or called.
 
         Args:
-            origin: The value of the only ``Origin`` line, or None where there is none.
+            origin: The page's origin.
+            method: The method as the script writes it.
+            headers: What the script sets: ``"x-token"``, or ``"content-type: text/plain"``, since some values need no
+                permission. A name without a value is taken to need it.
+            credentials: Whether the script asks for credentials (``credentials: "include"``).
+            function_allows: What `allow_origin_func` would answer; None for not known, which counts as no.
         """
-        if self.is_static:
-            return self._static
-        if origin is None:
-            return NO_ORIGIN
-        if len(origin) > LONGEST_ORIGIN:
-            return ORIGIN_NOT_ALLOWED
-        decision = self._exact.get(origin)
-        if decision is not None:
-            return decision
-        if self.origins.allows(origin) or (self._regex is not None and self._matches(self._regex, origin)):
-            return self._yes(origin)
-        return ORIGIN_NOT_ALLOWED
+        answer = None if self.rules.asker is None else function_allows
+        return explain(self.rules, origin, method, headers, credentials=credentials, function_allows=answer)
 
-    def decide_repeated(self) -> Decision:
-        """Decide about a request with several ``Origin`` lines, which is none that a browser sent (RFC 6454 7.3)."""
-        return self._static if self.is_static else MALFORMED_ORIGIN
 
-    def decide_preflight(
-        self, origins: Sequence[bytes], methods: Sequence[bytes], headers: Sequence[bytes]
-    ) -> Decision:
-        """Decide about a preflight (Fetch standard 4.8), in the order origin, method, headers.
-
-        Args:
-            origins: The values of all ``Origin`` lines.
-            methods: The values of all ``Access-Control-Request-Method`` lines.
-            headers: The values of all ``Access-Control-Request-Headers`` lines.
-        """
-        decision = self.decide(origins[0]) if len(origins) == 1 else self.decide_repeated()
-        if not decision.allowed:
-            return decision
-        method = requested_method(methods)
-        if method is None:
-            return MALFORMED_METHOD
-        if method in FORBIDDEN_METHODS or (self._methods is not None and method not in self._methods):
-            return METHOD_NOT_ALLOWED
-        names = requested_headers(headers)
-        if names is None:
-            return MALFORMED_HEADERS
-        if not self._covers(names):
-            return HEADER_NOT_ALLOWED
-        allowed_headers: tuple[tuple[bytes, bytes], ...] = ()
-        if names:
-            allowed_headers = ((_ALLOW_HEADERS, self._headers_wildcard or b",".join(names)),)
-        return Decision(
-            allowed=True,
-            reason="preflight_allowed",
-            headers=(
-                decision.headers[0],
-                *self._credentials,
-                (_ALLOW_METHODS, self._methods_wildcard or method),
-                *allowed_headers,
-                *self._max_age,
-            ),
-        )
-
-    def respond(self, headers: RawHeaders | None, decision: Decision) -> HeaderList:
-        """Give a response's header list with the decision in it.
-
-        Of what the app set itself, the three headers that a response may carry once are replaced; ``Vary`` is merged.
-        """
-        kept: HeaderList = []
-        varies: HeaderList = []
-        for name, value in headers or ():
-            if len(name) in _VARY_LENGTHS:
-                lower = name.lower()
-                if lower in _OWNED:
-                    continue
-                if lower == b"vary" and not self.is_static:
-                    varies.append((lower, value))
-                    continue
-            kept.append((name, value))
-        live = self._list_live(kept) if self._expose_live and decision.allowed else ()
-        if not self.is_static:
-            kept += add_vary(varies, b"Origin") if varies else [(b"vary", b"Origin")]
-        kept += decision.headers
-        kept += live
-        return kept
-
-    def _yes(self, origin: bytes) -> Decision:
-        headers = ((_ALLOW_ORIGIN, origin), *self._credentials, *self._exposed)
-        return Decision(allowed=True, reason="origin_allowed", headers=headers)
-
-    def _covers(self, names: Sequence[bytes]) -> bool:
-        if self._headers is None:
-            return True
-        if self._headers_wildcard is not None:
-            return b"authorization" not in names or b"authorization" in self._headers
-        return self._headers.issuperset(names)
-
-    @staticmethod
-    def _matches(regex: re.Pattern[str], origin: bytes) -> bool:
-        # Only a complete serialization reaches the expression: bounded in length, ASCII, and never `null`.
-        return split_origin(origin) is not None and regex.fullmatch(origin.decode("ascii")) is not None
-
-    @staticmethod
-    def _list_live(headers: HeaderList) -> tuple[tuple[bytes, bytes], ...]:
-        names = dict.fromkeys(name.lower() for name, _ in headers)
-        listed = [name for name in names if name not in _NEVER_LISTED and is_token(name)]
-        return ((_EXPOSE_HEADERS, b",".join(listed)),) if listed else ()
+def read_paths(problems: Problems, paths: Any) -> dict[str, CORSPolicy | None]:
+    """Read `paths`: policies by path prefix, None for paths that are left to the app."""
+    good: dict[str, CORSPolicy | None] = {}
+    for prefix in () if paths is None else read_prefixes(problems, "paths", paths):
+        policy = paths[prefix]
+        if policy is None or isinstance(policy, CORSPolicy):
+            good[prefix] = policy
+        else:
+            fix = "pass CORSPolicy(allow_origins=[...]), or None to leave these paths to the app"
+            problems.add(f"paths[{prefix!r}]", policy, "is not a policy", fix=fix, code="not_a_policy")
+    return good

@@ -53,7 +53,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         )
         for regex in (".*", "https?://.*", "http://.+", re.compile(r"https://[^/]+"))
     ),
-    ({"allow_origins": "*", "allow_origin_regex": ".*"}, "allow_origin_regex", "wildcard_with_others"),
+    ({"allow_origins": "*", "allow_origin_regex": ".*"}, "allow_origins", "wildcard_with_others"),
     ({"allow_origin_regex": "("}, "allow_origin_regex", "not_a_regex"),
     ({"allow_origin_regex": ""}, "allow_origin_regex", "not_a_regex"),
     ({"allow_origin_regex": re.compile(b"https://a")}, "allow_origin_regex", "not_a_regex"),

@@ -4,8 +4,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from asgi_middleware._core.exchange import enter
 from asgi_middleware.cors import CORSMiddleware
-from asgi_middleware.testing.driver import http
+from asgi_middleware.testing.driver import drive, http, http_scope
 
 pytestmark = pytest.mark.anyio
 
@@ -151,15 +152,8 @@ class TestActual:
         self, name: str, options: dict[str, Any], origins: list[str], answer: Answer, reason: str | None, method: str
     ) -> None:
         """An ordinary response carries exactly what its origin is due, and Vary unless it is static [8, 20, 21]."""
-        reasons = []
-
-        async def noting(scope: Any, receive: Any, send: Any) -> None:
-            reasons.append(scope["asgi_middleware"].cors)
-            await app(scope, receive, send)
-
-        result = await http(
-            CORSMiddleware(noting, **options), method, headers=raw(*(("origin", origin) for origin in origins))
-        )
+        scope, exchange = enter(http_scope(method, headers=raw(*(("origin", origin) for origin in origins))))
+        result = await drive(CORSMiddleware(app, **options), scope)
         expected = {
             "access-control-allow-origin": answer.origin,
             "access-control-allow-credentials": "true" if answer.credentials else None,
@@ -169,7 +163,7 @@ class TestActual:
         assert cors_headers(result.headers) == {key: value for key, value in expected.items() if value is not None}
         assert result.status == 200
         assert result.body == b"hello"
-        assert reasons == [reason]
+        assert exchange.cors == reason
 
 
 class Preflight(NamedTuple):
@@ -435,9 +429,44 @@ class TestPreflight:
         assert result.status == 204
         assert result.header(b"access-control-allow-headers") == b"x-token"
 
+    async def test_remembered_for_each_origin(self) -> None:
+        """What one origin was answered is never given to another one, nor what was asked to another question."""
+        cors = CORSMiddleware(never, **LISTED)
+        for origin in (APP, "https://a.example.org", "https://b.example.org", APP):
+            for method, names in (("PUT", ()), ("DELETE", ()), ("PUT", ("x-token",)), ("PUT", ("authorization",))):
+                asked = Preflight("", LISTED, origin=origin, method=method, headers=names)
+                result = await http(cors, "OPTIONS", headers=preflight_headers(asked))
+                assert result.header(b"access-control-allow-origin") == origin.encode()
+                assert result.header(b"access-control-allow-methods") == method.encode()
+                assert result.header(b"access-control-allow-headers") == (",".join(names).encode() or None)
+
+    async def test_memory_is_bounded(self) -> None:
+        """However many origins a client invents, what is remembered of them stays small, and listed ones stay known."""
+        cors = CORSMiddleware(never, **LISTED)
+        rules = cors.policy.rules
+        for number in range(1100):
+            asked = Preflight("", LISTED, origin=f"https://s{number}.example.org")
+            assert (await http(cors, "OPTIONS", headers=preflight_headers(asked))).status == 204
+            assert len(rules.known) <= 513
+            assert len(rules._preflights) <= 512
+        assert APP.encode() in rules.known
+
     async def test_private_network(self) -> None:
         """The request header of the dead private-network preflight changes nothing [26]."""
         headers = [*preflight_headers(PREFLIGHTS[0]), (b"access-control-request-private-network", b"true")]
         result = await http(CORSMiddleware(never, **LISTED), "OPTIONS", headers=headers)
         assert result.status == 204
         assert result.header(b"access-control-allow-private-network") is None
+
+    @pytest.mark.parametrize("value", [b"true", b"false"])
+    async def test_private_network_allowed(self, value: bytes) -> None:
+        """With the option the header is there where it is asked for, and nothing else changes [26]."""
+        cors = CORSMiddleware(never, **LISTED, allow_private_network=True)
+        plain = preflight_headers(PREFLIGHTS[0])
+        for headers, expected in (
+            ([*plain, (b"access-control-request-private-network", value)], b"true" if value == b"true" else None),
+            (plain, None),
+        ):
+            result = await http(cors, "OPTIONS", headers=headers)
+            assert result.status == 204
+            assert result.header(b"access-control-allow-private-network") == expected
