@@ -1,9 +1,8 @@
 """The access event: one connection as one flat record of named values.
 
 The names are plain words (``method``, ``status``, ``duration_ms``), since people read and query them. They are the
-neutral
-form: another schema renames these keys and converts the units, and needs nothing else. Every value is clean: numbers,
-bools, text without control characters, and small dicts of them.
+neutral form: a schema of ``schemas`` renames these keys and converts the units, and needs nothing else. Every value is
+clean: numbers, bools, text without control characters, and small dicts of them.
 
 What is not known is left out, save ``status``, which is then null.
 """
@@ -13,26 +12,32 @@ from __future__ import annotations
 from typing import Any, Final
 
 from asgi_middleware._core.exchange import Exchange
-from asgi_middleware._core.headers import HeaderIndex, index_headers
 from asgi_middleware._core.routes import route_of
-from asgi_middleware._core.types import Scope
-from asgi_middleware.logging.cleaning import clean_text, clean_value, free_name
-from asgi_middleware.logging.context import request_ids
+from asgi_middleware._core.types import RawHeaders, Scope
+from asgi_middleware.logging.cleaning import CleanText, clean_text, clean_value, free_name
 from asgi_middleware.logging.endings import Ending
 from asgi_middleware.logging.redaction import Redactor
 from asgi_middleware.logging.tracebacks import error_type, format_exception
-from asgi_middleware.logging.traffic import HTTPTraffic, WebSocketTraffic
+from asgi_middleware.logging.traffic import AnyTraffic, milliseconds
 
 EVENTS: Final = {"http": "http.request", "websocket": "websocket.session"}
 """The event's name by scope type: a constant, since some renderers write it as it is."""
 
+STARTED: Final = {"http": "http.request.started", "websocket": "websocket.session.started"}
+RUNNING: Final = {"http": "http.request.running", "websocket": "websocket.session.running"}
+
 FIELDS: Final[dict[str, str]] = {
     "request_id": "The correlation id.",
+    "client_request_id": "The id that a peer sent whose ids are not trusted.",
     "trace_id": "The W3C trace id.",
     "span_id": "The id of this request within the trace.",
     "parent_span_id": "The caller's span id, when the trace came from a caller.",
     "outcome": "How it ended: ok, error, client_disconnect, no_response, incomplete, cancelled or refused.",
     "refusal": "Why it was refused: the stable reason word.",
+    "cors": "What the CORS class decided: its reason word.",
+    "compression": "The coding that the body went out in, or why it went out plain: a reason word.",
+    "original_bytes": "Body bytes that the app sent, where they were encoded.",
+    "compression_ms": "Milliseconds that encoding them took.",
     "method": "The method; _OTHER for one that HTTP does not know.",
     "method_original": "The method as it came, when it is _OTHER.",
     "path": "The decoded path, cleaned.",
@@ -62,13 +67,16 @@ FIELDS: Final[dict[str, str]] = {
     "timings_ms": "Milliseconds by name, from timing().",
     "request_headers": "The request headers that were asked for.",
     "response_headers": "The response headers that were asked for.",
-    "error_type": "The class of the unhandled exception.",
+    "error_type": "The class of the exception behind an error: unhandled, or answered by the framework.",
     "exception": "Its traceback, without local variables.",
+    "sampling_rate": "With sampling: which part of its like this line stands for; 1 where all are written.",
 }
 """Every field of the access event, with its meaning. Fields of handlers come beside them."""
 
 # RFC 9110 9.3, RFC 5789, RFC 10008 (QUERY).
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "QUERY"})
+_SCHEMES: Final = frozenset({"http", "https", "ws", "wss"})
+_VERSIONS: Final = frozenset({"1.0", "1.1", "2", "3"})
 _LONGEST_WORD: Final = 64
 
 
@@ -91,117 +99,141 @@ class AccessEvents:
         self._request_headers = request_headers
         self._response_headers = response_headers
 
+    def describe_request(self, scope: Scope, exchange: Exchange) -> dict[str, Any]:
+        """Describe what is known of a connection when it comes in; time, level and event are left to be set.
+
+        Args:
+            scope: The scope as the server gave it.
+            exchange: The connection's record.
+        """
+        redactor = self._redactor
+        trace, request_id = exchange.trace, exchange.request_id
+        method, scheme, version = scope.get("method"), scope.get("scheme"), scope.get("http_version")
+        fields: dict[str, Any] = {
+            "timestamp": None,
+            "level": None,
+            "event": None,
+            "request_id": request_id,
+            "trace_id": None if trace is None else trace.trace_id,
+            "span_id": None if trace is None else trace.span_id,
+            "outcome": None,
+            "method": method,
+            "path": redactor.path(scope.get("path", "")),
+            "status": None,
+            "duration_ms": None,
+            "scheme": scheme,
+            "http_version": version,
+        }
+        # What nearly every request has is set above, in one step; what one lacks, or what is odd, costs extra.
+        if request_id is None:
+            del fields["request_id"]
+        if trace is None:
+            del fields["trace_id"], fields["span_id"]
+        elif trace.parent_id is not None:
+            fields["parent_span_id"] = trace.parent_id
+        if method not in _METHODS:
+            _odd_method(fields, scope)
+        if scheme not in _SCHEMES:
+            _odd_word(fields, "scheme")
+        if version not in _VERSIONS:
+            _odd_word(fields, "http_version")
+        query = scope.get("query_string")
+        if query:
+            query = redactor.query(query)
+            if query is not None:
+                fields["query"] = query
+        client = scope.get("client")
+        if client:
+            address = client[0]
+            if address is not None:
+                fields["client"] = (
+                    address
+                    if type(address) is str and len(address) < _LONGEST_WORD and address.isprintable()
+                    else clean_text(str(address), _LONGEST_WORD)
+                )
+        return fields
+
     def describe(
         self,
         scope: Scope,
-        index: HeaderIndex,
         exchange: Exchange,
-        traffic: HTTPTraffic | WebSocketTraffic,
+        traffic: AnyTraffic,
         ending: Ending,
         *,
         now: float,
     ) -> dict[str, Any]:
-        """Describe a connection.
+        """Describe a connection at its end.
 
         Args:
             scope: The scope as the server gave it.
-            index: The request headers as the server gave them.
             exchange: The connection's record, which still follows the scope.
             traffic: What passed.
             ending: How it ended.
             now: When the app returned.
         """
-        fields = _opening(exchange, ending)
-        if isinstance(traffic, HTTPTraffic):
-            _method(fields, scope)
-            self._request(fields, scope, exchange, ending)
-            self._http(fields, traffic, now)
-        else:
-            self._request(fields, scope, exchange, ending)
-            self._websocket(fields, traffic)
+        fields = self.describe_request(scope, exchange)
+        outcome, status, error, duration = ending
+        fields["outcome"] = outcome
+        fields["status"] = status
+        fields["duration_ms"] = milliseconds(duration)
+        traffic.describe(fields, now)
         limit = self._redactor.max_length
-        if self._request_headers:
-            fields["request_headers"] = self._redactor.headers(index, self._request_headers)
-        timings = exchange.timings
-        if timings:
-            fields["timings_ms"] = {clean_text(str(name), _LONGEST_WORD): _ms(spent) for name, spent in timings.items()}
-        for name, value in exchange.copy_fields().items():
-            fields[free_name(name, FIELDS)] = clean_value(value, limit)
-        error = ending.error
-        if error is not None:
-            fields["error_type"] = clean_text(error_type(error), limit)
-            fields["exception"] = format_exception(error)
-        return fields
-
-    def _http(self, fields: dict[str, Any], traffic: HTTPTraffic, now: float) -> None:
-        if traffic.started is not None:
-            fields["ttfb_ms"] = _ms(traffic.started - traffic.begun)
-        if traffic.ended is not None and now - traffic.ended >= 0.001:
-            fields["after_response_ms"] = _ms(now - traffic.ended)
-        fields["request_bytes"] = traffic.request_bytes
-        fields["request_chunks"] = traffic.request_chunks
-        if traffic.response_bytes is not None:
-            fields["response_bytes"] = traffic.response_bytes
-        fields["response_chunks"] = traffic.response_chunks
-        if self._response_headers:
-            shown = self._redactor.headers(index_headers(traffic.headers), self._response_headers)
-            fields["response_headers"] = shown
-
-    def _websocket(self, fields: dict[str, Any], traffic: WebSocketTraffic) -> None:
-        fields["accepted"] = traffic.accepted is not None
-        if traffic.accepted is not None:
-            fields["handshake_ms"] = _ms(traffic.accepted - traffic.begun)
-        if traffic.subprotocol is not None:
-            fields["subprotocol"] = self._redactor.text(str(traffic.subprotocol))
-        if traffic.closed_by is not None:
-            fields["close_code"] = traffic.close_code
-            fields["closed_by"] = traffic.closed_by
-        fields["received_messages"] = traffic.received_messages
-        fields["received_bytes"] = traffic.received_bytes
-        fields["sent_messages"] = traffic.sent_messages
-        fields["sent_bytes"] = traffic.sent_bytes
-
-    def _request(self, fields: dict[str, Any], scope: Scope, exchange: Exchange, ending: Ending) -> None:
-        redactor = self._redactor
-        fields["path"] = redactor.path(str(scope.get("path", "")))
-        query = redactor.query(scope.get("query_string"))
-        if query is not None:
-            fields["query"] = query
         route = route_of(exchange)
         if route is not None:
-            fields["route"] = clean_text(str(route), redactor.max_length)
-        for name in ("scheme", "http_version"):
-            value = scope.get(name)
-            if value is not None:
-                fields[name] = clean_text(str(value), _LONGEST_WORD)
-        client = scope.get("client")
-        if client and client[0] is not None:
-            fields["client"] = clean_text(str(client[0]), _LONGEST_WORD)
+            fields["route"] = clean_text(str(route), limit)
         if exchange.subject is not None:
-            fields["subject"] = clean_text(str(exchange.subject), redactor.max_length)
-        fields["status"] = ending.status
-        fields["duration_ms"] = _ms(ending.duration)
+            fields["subject"] = clean_text(str(exchange.subject), limit)
+        if exchange.cors is not None:
+            fields["cors"] = exchange.cors
+        if exchange.compression is not None:
+            _compression(fields, exchange.compression)
+        if outcome == "refused" and exchange.refusal is not None:
+            fields["refusal"] = exchange.refusal.reason
+        if self._request_headers or self._response_headers:
+            self._headers(fields, traffic)
+        if exchange._timings is not None:  # noqa: SLF001 -- most requests have none
+            fields["timings_ms"] = {
+                clean_text(str(name), _LONGEST_WORD): milliseconds(spent) for name, spent in exchange.timings.items()
+            }
+        if exchange._fields is not None:
+            for name, value in exchange.copy_fields().items():
+                fields[free_name(name, FIELDS)] = clean_value(value, limit)
+        if error is not None:
+            fields["error_type"] = clean_text(error_type(error), limit)
+            fields["exception"] = CleanText(format_exception(error))
+        elif traffic.answered_error is not None and outcome == "error":
+            fields["error_type"] = clean_text(traffic.answered_error, limit)
+        return fields
+
+    def _headers(self, fields: dict[str, Any], traffic: AnyTraffic) -> None:
+        sides: list[tuple[str, tuple[bytes, ...], RawHeaders | None]] = [
+            ("request_headers", self._request_headers, traffic.request_headers),
+            ("response_headers", self._response_headers, traffic.headers),
+        ]
+        for side, names, headers in sides:
+            if names:
+                fields[side] = self._redactor.headers(headers, names)
 
 
-def _opening(exchange: Exchange, ending: Ending) -> dict[str, Any]:
-    fields: dict[str, Any] = request_ids(exchange)
-    trace = exchange.trace
-    if trace is not None and trace.parent_id is not None:
-        fields["parent_span_id"] = trace.parent_id
-    fields["outcome"] = ending.outcome
-    if ending.outcome == "refused" and exchange.refusal is not None:
-        fields["refusal"] = exchange.refusal.reason
-    return fields
+def _compression(fields: dict[str, Any], figures: Any) -> None:
+    coding = figures.encoding
+    fields["compression"] = figures.skip_reason if coding is None else coding
+    if coding is not None:
+        fields["original_bytes"] = figures.original_size
+        fields["compression_ms"] = milliseconds(figures.seconds)
 
 
-def _method(fields: dict[str, Any], scope: Scope) -> None:
-    method = scope.get("method", "")
-    if method in _METHODS:
-        fields["method"] = method
+def _odd_method(fields: dict[str, Any], scope: Scope) -> None:
+    if scope["type"] == "websocket":
+        del fields["method"]
+        return
+    fields["method"] = "_OTHER"
+    fields["method_original"] = clean_text(str(scope.get("method", "")), _LONGEST_WORD)
+
+
+def _odd_word(fields: dict[str, Any], name: str) -> None:
+    value = fields[name]
+    if value is None:
+        del fields[name]
     else:
-        fields["method"] = "_OTHER"
-        fields["method_original"] = clean_text(str(method), _LONGEST_WORD)
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1_000_000) / 1000  # a third of what round() to three digits costs
+        fields[name] = clean_text(str(value), _LONGEST_WORD)

@@ -49,6 +49,12 @@ _KEPT_NAMES: Final = frozenset(
 )
 
 
+class CleanText(str):
+    """Text of several lines that is clean already: a traceback."""
+
+    __slots__ = ()
+
+
 def clean_text(text: str, limit: int) -> str:
     """Give `text` without anything that could break out of its place, cut to `limit` characters.
 
@@ -77,7 +83,7 @@ def clean_value(value: Any, limit: int, depth: int = 0) -> Any:
     kind = type(value)
     if kind is str:
         return clean_text(value, limit)
-    if value is None or kind is bool:
+    if value is None or kind is bool or kind is CleanText:
         return value
     if kind is int:
         return value if _SMALLEST <= value <= _LARGEST else clean_text(_digits(value), limit)

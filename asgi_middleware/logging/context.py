@@ -19,11 +19,9 @@ from typing import Any, Final, TypeAlias
 from structlog.contextvars import STRUCTLOG_KEY_PREFIX, bind_contextvars
 
 from asgi_middleware._core.exchange import Exchange, current_exchange
+from asgi_middleware.logging.otel import trace_here
 
-correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=None)
-"""The id of the request being served, or None; the variable that asgi-correlation-id offers under this name."""
-
-Bound: TypeAlias = list[Token[Any]]
+Bound: TypeAlias = tuple[Token[Any], ...]
 
 
 def _variables() -> list[ContextVar[Any]]:
@@ -35,43 +33,109 @@ def _variables() -> list[ContextVar[Any]]:
 _request_id, _trace_id, _span_id = copy_context().run(_variables)
 
 
-def bind_request(bound: Bound, exchange: Exchange, *, clear: bool) -> None:
-    """Set the request's context variables.
+class CorrelationId:
+    """The id of the request being served, read and set like a context variable.
+
+    It is the variable that structlog keeps for ``request_id``, so that one setting serves both; where that is not set,
+    it is the id of the current Exchange. A worker that was handed an id sets it for what it does and logs::
+
+        from asgi_middleware.logging import correlation_id
+
+        token = correlation_id.set("the id that came with the job")
+        try:
+            assert correlation_id.get() == "the id that came with the job"
+        finally:
+            correlation_id.reset(token)
+    """
+
+    __slots__ = ()
+
+    name: Final = "correlation_id"
+
+    def get(self, default: Any = None) -> Any:
+        """Give the id, or `default` outside a request."""
+        value = _request_id.get(...)
+        if value is not ... and value is not None:
+            return value
+        exchange = current_exchange.get()
+        return default if exchange is None or exchange.request_id is None else exchange.request_id
+
+    def set(self, value: str | None) -> Token[Any]:
+        """Set the id, and give what :meth:`reset` takes."""
+        return _request_id.set(... if value is None else value)
+
+    def reset(self, token: Token[Any]) -> None:
+        """Set the id back to what it was."""
+        _request_id.reset(token)
+
+
+correlation_id: Final = CorrelationId()
+"""The id of the request being served, or None: what asgi-correlation-id offers under this name."""
+
+
+def bind_request(exchange: Exchange, *, clear: bool, structlog: bool = True) -> Bound:
+    """Set the request's context variables, and give what :func:`unbind_request` needs to set them back.
 
     Args:
-        bound: Takes what :func:`unbind_request` needs to set them back, one by one, so that a failure loses none.
         exchange: The request's Exchange, with its ids.
         clear: Whether everything bound through ``structlog.contextvars`` is unbound first.
+        structlog: Whether the ids are bound there. Chains with :func:`add_request_context` need it not.
     """
-    if clear:
-        for variable, value in copy_context().items():
-            if value is not ... and variable.name.startswith(STRUCTLOG_KEY_PREFIX):
-                bound.append(variable.set(...))
-    request_id = exchange.request_id
-    bound += (current_exchange.set(exchange), correlation_id.set(request_id))
-    if request_id is not None:
-        bound.append(_request_id.set(request_id))
-    trace = exchange.trace
-    if trace is not None:
-        bound += (_trace_id.set(trace.trace_id), _span_id.set(trace.span_id))
+    if not structlog and not (clear and len(copy_context())):
+        return (current_exchange.set(exchange),)
+    cleared: Bound = _clear() if clear else ()
+    current = current_exchange.set(exchange)
+    if not structlog:
+        return (*cleared, current)
+    request_id, trace = exchange.request_id, exchange.trace
+    bound: Bound = (*cleared, current) if request_id is None else (*cleared, current, _request_id.set(request_id))
+    return bound if trace is None else (*bound, _trace_id.set(trace.trace_id), _span_id.set(trace.span_id))
+
+
+def bind_id(request_id: str, *, clear: bool) -> Bound:
+    """Set the id alone, and give what :func:`unbind_request` needs to set it back."""
+    if clear and len(copy_context()):
+        return (*_clear(), _request_id.set(request_id))
+    return (_request_id.set(request_id),)
 
 
 def unbind_request(bound: Bound) -> None:
     """Set the context variables back to what they were, last one first."""
     try:
-        for token in reversed(bound):
+        if len(bound) == 1:
+            bound[0].var.reset(bound[0])
+            return
+        for token in bound[::-1]:
             token.var.reset(token)
     except (ValueError, RuntimeError):  # another context: nothing of this request may stay there either
         for token in bound:
             token.var.set(... if token.var.name.startswith(STRUCTLOG_KEY_PREFIX) else None)
 
 
-def request_ids(exchange: Exchange) -> dict[str, str]:
+def is_bound() -> bool:
+    """Tell whether anything is bound through structlog in this context."""
+    context = copy_context()
+    return len(context) > 1 and any(  # the current Exchange is the one
+        value is not ... and variable.name.startswith(STRUCTLOG_KEY_PREFIX) for variable, value in context.items()
+    )
+
+
+def _clear() -> Bound:
+    return tuple(
+        variable.set(...)
+        for variable, value in copy_context().items()
+        if value is not ... and variable.name.startswith(STRUCTLOG_KEY_PREFIX)
+    )
+
+
+def request_ids() -> dict[str, str]:
     """Give the ids that a log line carries: ``request_id``, ``trace_id``, ``span_id``, those that there are."""
     ids = {}
-    if exchange.request_id is not None:
-        ids["request_id"] = exchange.request_id
-    trace = exchange.trace
+    request_id = correlation_id.get()
+    if request_id is not None:
+        ids["request_id"] = request_id
+    exchange = current_exchange.get()
+    trace = None if exchange is None else trace_here(exchange)
     if trace is not None:
         ids["trace_id"] = trace.trace_id
         ids["span_id"] = trace.span_id
@@ -93,10 +157,8 @@ def add_request_context(
 
         structlog.configure(processors=[add_request_context, structlog.processors.JSONRenderer()])
     """
-    exchange = current_exchange.get()
-    if exchange is not None:
-        for name, value in request_ids(exchange).items():
-            event_dict.setdefault(name, value)
+    for name, value in request_ids().items():
+        event_dict.setdefault(name, value)
     return event_dict
 
 
@@ -121,8 +183,7 @@ class RequestContextFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Set the attributes; every record passes."""
-        exchange = current_exchange.get()
-        ids = {} if exchange is None else request_ids(exchange)
+        ids = request_ids()
         record.request_id = record.correlation_id = ids.get("request_id", _ABSENT)
         record.trace_id = ids.get("trace_id", _ABSENT)
         record.span_id = ids.get("span_id", _ABSENT)

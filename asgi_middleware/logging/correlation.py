@@ -9,13 +9,15 @@ from typing import Any, Final
 from asgi_middleware._core.config import Problems
 from asgi_middleware._core.exchange import enter
 from asgi_middleware._core.types import ASGIApp, Message, Receive, Scope, Send
-from asgi_middleware.logging.context import Bound, bind_request, unbind_request
+from asgi_middleware.logging.context import Bound, bind_id, unbind_request
+from asgi_middleware.logging.entropy import random_word
 from asgi_middleware.logging.failures import Failures
 from asgi_middleware.logging.request_ids import Correlation, RequestIds, carriers_of, generate_request_id, with_header
+from asgi_middleware.logging.trust import Trusted
 
 __all__ = ["CorrelationIdMiddleware"]
 
-_NO_MESSAGES: Final = frozenset[str]()
+_HTTP: Final = carriers_of({"type": "http"})
 
 
 class CorrelationIdMiddleware:
@@ -57,6 +59,8 @@ class CorrelationIdMiddleware:
             none. To let browsers read it, name it in ``CORSMiddleware(expose_headers=...)``.
         clear_contextvars: Whether what an earlier request on the same connection bound through structlog is cleared.
             Turn it off when a class further out binds context variables of its own.
+        trusted: The peers whose ids are taken: networks such as ``["10.0.0.0/8", "::1"]``, or a function of the scope;
+            None, the default, trusts everybody. Others get a new id.
 
     Raises:
         ConfigurationError: A header name is not one, or a hook is not callable.
@@ -64,7 +68,7 @@ class CorrelationIdMiddleware:
     The option names and meanings are those of asgi-correlation-id, save that ids are checked by charset, not as UUIDs.
     """
 
-    __slots__ = ("_clear", "_failures", "_ids", "app")
+    __slots__ = ("_clear", "_failures", "_find", "_first", "_ids", "_plain", "_size", "_told", "app")
 
     def __init__(
         self,
@@ -77,6 +81,7 @@ class CorrelationIdMiddleware:
         transformer: Callable[[str], str] | None = None,
         response_header: str | EllipsisType | None = ...,
         clear_contextvars: bool = True,
+        trusted: Trusted = None,
     ) -> None:
         problems = Problems("CorrelationIdMiddleware")
         correlation = Correlation(
@@ -86,6 +91,7 @@ class CorrelationIdMiddleware:
             validator=validator,
             transformer=transformer,
             response_header=response_header,
+            trusted=trusted,
         )
         names = correlation.check(problems)
         problems.boolean("clear_contextvars", clear_contextvars)
@@ -94,10 +100,16 @@ class CorrelationIdMiddleware:
         self._clear = clear_contextvars
         self._failures = Failures("CorrelationIdMiddleware")
         self._ids = RequestIds(correlation, names, self._failures)
+        self._find = self._ids.find
+        self._first = names[0]
+        self._plain = self._ids.plain
+        self._size = len(self._ids.response_header or b"")
+        self._told = self._first if self._ids.response_header == self._first else self._ids.response_header
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] not in {"http", "websocket"}:
+        kind = scope["type"]
+        if kind != "http" and kind != "websocket":  # noqa: PLR1714 -- the fast form
             await self.app(scope, receive, send)
             return
         inner, exchange = enter(scope)
@@ -106,41 +118,78 @@ class CorrelationIdMiddleware:
             return
         if inner is scope:
             inner = dict(scope)
-        bound: Bound = []
-        failures, ids = self._failures, self._ids
-        name, value, carriers = None, b"", _NO_MESSAGES
+            if exchange.scope is not None:
+                exchange.scope = inner
+        tokens: Bound = ()
         try:
-            index = exchange.headers(inner)
-            if exchange.request_id is None:
-                exchange.request_id = ids.choose(index)
-            ids.rewrite(inner, index, exchange.request_id)
-            bind_request(bound, exchange, clear=self._clear)
-            carriers = carriers_of(scope)
-            value = exchange.request_id.encode("ascii")
-            name = ids.response_header
+            headers = inner.get("headers") or ()
+            found = self._find(headers)
+            if not found and self._plain and exchange.request_id is None:
+                # What most requests need, without a call more than that.
+                exchange.request_id = request_id = random_word()
+                line = (self._first, request_id.encode())
+                inner["headers"] = [*headers, line]
+                state = inner.get("state")
+                if state is not None:
+                    inner["state"] = state = state.copy()
+                    state["request_id"] = request_id
+            else:
+                line = (self._first, self._ids.give(inner, exchange, found))
+                request_id = line[1].decode()
+            tokens = bind_id(request_id, clear=self._clear)
+            if self._told is not None:
+                telling = _Telling()
+                telling.carriers = _HTTP if kind == "http" else carriers_of(scope)
+                telling.failures = self._failures
+                telling.line = line if self._told is self._first else (self._told, line[1])
+                telling.send = send
+                telling.size = self._size
+                send = telling.tell
         except Exception as error:  # noqa: BLE001 -- an id is no reason to fail a request
-            failures.note("give the request an id", error)
-
-        # Without waiting: the server's own awaitable is handed back, which saves a frame per message.
-        def send_with_id(message: Message) -> Any:
-            if name is not None and message["type"] in carriers:
-                try:
-                    message = with_header(message, name, value)
-                except Exception as error:  # noqa: BLE001 -- the same
-                    failures.note("add the response header", error)
-            return send(message)
-
-        if exchange.scope is not None:
-            exchange.scope = inner
+            self._failures.note("give the request an id", error)
         try:
-            await self.app(inner, receive, send_with_id)
+            await self.app(inner, receive, send)
         finally:
             try:
-                unbind_request(bound)
+                unbind_request(tokens)
             except Exception as error:  # noqa: BLE001 -- the same
-                failures.note("set the context variables back", error)
+                self._failures.note("set the context variables back", error)
 
     @property
     def failures(self) -> int:
         """How often a hook or an own step failed; no request was affected."""
         return self._failures.count
+
+
+class _Telling:
+    """One connection's `send`, which has exactly one line of the id in the head of the response.
+
+    Made without a constructor, and slotted: a closure over as much costs twice as many instructions.
+    """
+
+    __slots__ = ("carriers", "failures", "line", "send", "size")
+
+    carriers: frozenset[str]
+    failures: Failures
+    line: tuple[bytes, bytes]
+    send: Send
+    size: int
+
+    def tell(self, message: Message) -> Any:
+        """Hand a message on; without waiting, since handing back the server's own awaitable saves a frame."""
+        if message["type"] in self.carriers:
+            try:
+                line, size = self.line, self.size
+                headers = message.get("headers") or ()
+                if type(headers) is not list:
+                    headers = list(headers)  # perhaps it can be read but once
+                for key, _ in headers:
+                    if len(key) == size and key.lower() == line[0]:
+                        message = with_header(message, headers, line)
+                        break
+                else:
+                    message = dict(message)
+                    message["headers"] = [*headers, line]
+            except Exception as error:  # noqa: BLE001 -- an id is no reason to fail a request
+                self.failures.note("add the response header", error)
+        return self.send(message)

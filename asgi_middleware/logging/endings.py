@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from asgi_middleware._core.exchange import Exchange
@@ -42,6 +43,10 @@ class Ending(NamedTuple):
     duration: float
 
 
+# Half of what the constructor of a named tuple costs.
+_make: Final = partial(tuple.__new__, Ending)
+
+
 def default_level(ending: Ending) -> str:
     """Give the level of an access event: error, warning for 4xx and refusals, else info."""
     status = ending.status
@@ -55,6 +60,16 @@ def default_level(ending: Ending) -> str:
 def is_failure(ending: Ending) -> bool:
     """Tell whether an ending is worth a line even on a path that is excluded from the log."""
     return ending.outcome != "ok" or (ending.status is not None and ending.status >= 400)
+
+
+def usual_ending(traffic: HTTPTraffic, exchange: Exchange) -> Ending | None:
+    """Give the ending of a request whose app returned and that went well: complete, below 400; None for any other."""
+    status, ended = traffic.status, traffic.ended
+    if ended is None or status is None or status >= 400 or traffic.disconnected:
+        return None
+    if exchange.error is not None or exchange.refusal is not None:
+        return None
+    return _make(("ok", status, None, ended - traffic.begun))
 
 
 def ending_of(
@@ -143,6 +158,8 @@ def _interrupted(
         return ("client_disconnect" if traffic.disconnected else "cancelled"), None
     if traffic.disconnected and _tells_of_disconnect(error, traffic.send_error):
         return "client_disconnect", None
+    if error is traffic.send_error:  # of a connection that was closed behind a complete answer
+        return None
     return "error", error
 
 

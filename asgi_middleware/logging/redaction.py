@@ -18,7 +18,8 @@ from typing import Final, Literal
 from urllib.parse import unquote_plus
 
 from asgi_middleware._core.config import Problems
-from asgi_middleware._core.headers import HeaderIndex
+from asgi_middleware._core.headers import find_all
+from asgi_middleware._core.types import RawHeaders
 from asgi_middleware.logging.cleaning import clean_text
 
 DEFAULT_PARAMETERS: Final = frozenset(
@@ -48,6 +49,11 @@ _AUTHORITY: Final = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 _QUERY_OR_FRAGMENT: Final = re.compile("[?#]")
 _MARKS: Final = re.compile("([?#])")
 _URL_HEADERS: Final = frozenset({b"referer", b"location", b"content-location", b"link", b"refresh"})
+_PARTS: Final = re.compile("[?#&;]")
+_DEEPEST: Final = 3
+_MOST_NAMES: Final = 1024
+# What needs neither cleaning nor decoding, and can hold no URL with a query of its own.
+_PLAIN: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~&=,:/*!"
 _FOLD: Final = str.maketrans("", "", "-_")
 
 
@@ -86,14 +92,20 @@ class Redaction:
             problems.add("redaction.replacement", self.replacement, "is not a printable string", fix="use 'REDACTED'")
 
 
+def hide_tokens(text: str, replacement: str = "REDACTED") -> str:
+    """Hide whatever looks like a JSON Web Token."""
+    return _TOKEN.sub(replacement, text) if "eyJ" in text else text
+
+
 class Redactor:
     """A :class:`Redaction` made ready for use."""
 
-    __slots__ = ("_headers", "_parameters", "_query", "_replacement", "max_length")
+    __slots__ = ("_harmless", "_headers", "_parameters", "_query", "_replacement", "max_length")
 
     def __init__(self, redaction: Redaction) -> None:
         """Fold the names once."""
         self._query = redaction.query
+        self._harmless: set[str] = set()
         self._parameters = frozenset(_fold(name) for name in redaction.parameters)
         self._headers = frozenset(name.lower().encode("latin-1", "replace") for name in redaction.headers)
         self._replacement = redaction.replacement
@@ -101,12 +113,12 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Clean a text and hide the tokens in it."""
-        if "eyJ" in text:
-            text = _TOKEN.sub(self._replacement, text)
-        return clean_text(text, self.max_length)
+        return clean_text(hide_tokens(text, self._replacement), self.max_length)
 
     def path(self, path: str) -> str:
         """Clean a path. A target in absolute form (RFC 9112 3.2.2) loses its authority, which may name a user."""
+        if path.startswith("/") and path.isprintable() and len(path) <= self.max_length and "eyJ" not in path:
+            return path
         if not path.startswith("/"):
             path = _AUTHORITY.sub("", path, count=1)
         return self.text(path)
@@ -115,10 +127,30 @@ class Redactor:
         """Give the query with its secrets hidden, or None where there is none to show."""
         if not query or self._query == "drop":
             return None
-        # Cut first, so that a long query costs no more than a short one: what is cut is a tail, never a name.
         limit = self.max_length
+        if type(query) is bytes and len(query) <= limit and not query.translate(None, _PLAIN):
+            text = query.decode()
+            if "eyJ" not in text:
+                # Most queries are one parameter whose name was seen before.
+                if "&" not in text and text.partition("=")[0] in self._harmless:
+                    return text
+                if self._query == "keep" or self._is_harmless(text):
+                    return text
+        # Cut first, so that a long query costs no more than a short one: what is cut is a tail, never a name.
         text = query[: limit * 4] if isinstance(query, str) else bytes(query[: limit * 4]).decode("latin-1")
         return self.text(self._hide_parameters(text)) if self._query == "redact" else clean_text(text, limit)
+
+    def _is_harmless(self, query: str) -> bool:
+        """Tell whether none of the parameters of a plain query is a secret; names are learned, values never."""
+        harmless = self._harmless
+        for pair in query.split("&"):
+            name = pair.partition("=")[0]
+            if name not in harmless:
+                if self._is_secret(name):
+                    return False
+                if len(harmless) < _MOST_NAMES:
+                    harmless.add(name)
+        return True
 
     def url(self, url: str) -> str:
         """Clean a URL: no user, and no secret in query or fragment."""
@@ -134,11 +166,11 @@ class Redactor:
             rest = self._hide_parameters(query) + hash_mark + self._hide_parameters(fragment)
         return self.text(base + rest)
 
-    def headers(self, index: HeaderIndex, names: Iterable[bytes]) -> dict[str, str]:
+    def headers(self, headers: RawHeaders | None, names: Iterable[bytes]) -> dict[str, str]:
         """Give the named headers that are there, cleaned, secrets hidden; several lines are joined with a comma."""
         shown = {}
         for name in names:
-            values = index.get_all(name)
+            values = find_all(headers or (), name)
             if values:
                 value = self._replacement
                 if name not in self._headers:
@@ -157,6 +189,8 @@ class Redactor:
         name, _, value = pair.partition("=")
         if value and self._is_secret(name):
             return f"{name}={self._replacement}"
+        if "%" in value and self._holds_secret(value):
+            return f"{name}={self._replacement}"
         if "?" in value or "#" in value:
             parts = _MARKS.split(pair)  # text, mark, text, mark, ..., text
             for position in range(2, len(parts), 2):
@@ -164,6 +198,19 @@ class Redactor:
                 if value and self._is_secret(inner):
                     return f"{''.join(parts[:position])}{inner}={self._replacement}"
         return pair
+
+    def _holds_secret(self, value: str) -> bool:
+        """Tell whether a value, once or twice percent-encoded, has a secret parameter inside, as a nested URL may."""
+        for _ in range(_DEEPEST):
+            plain = unquote_plus(value)
+            if plain == value:
+                return False
+            for pair in _PARTS.split(plain):
+                name, _, inner = pair.partition("=")
+                if inner and self._is_secret(name):
+                    return True
+            value = plain
+        return True  # who encodes thrice hides something
 
     def _is_secret(self, name: str) -> bool:
         secret = self._parameters

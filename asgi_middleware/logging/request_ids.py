@@ -6,21 +6,23 @@ Facts this module rests on:
   of safe characters and unambiguous: one line, at most 128 characters of ``A-Z a-z 0-9 . _ ~ + / = : @ ; , -``. That
   admits UUID, ULID, nginx, HAProxy, AWS and Google ids, and nothing that could forge a line or a header.
 - Even so a client chooses it: it must never serve as a key, a secret or a proof.
-- ``os.urandom`` asks the kernel: ids differ between processes, before and after ``fork()``.
+- Ids differ between processes, before and after ``fork()``.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any, Final
 
 from asgi_middleware._core.config import Problems
-from asgi_middleware._core.headers import HeaderIndex, header_list, replace
-from asgi_middleware._core.types import HeaderList, Message, Scope
+from asgi_middleware._core.exchange import Exchange
+from asgi_middleware._core.headers import header_list, replace
+from asgi_middleware._core.types import HeaderList, Message, RawHeaders, Scope
+from asgi_middleware.logging.entropy import random_word
 from asgi_middleware.logging.failures import Failures
+from asgi_middleware.logging.trust import Trusted, check_trusted, trust_of
 
 LONGEST_ID: Final = 128
 _SAFE: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~+/=:@;,-"
@@ -28,7 +30,7 @@ _SAFE: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.
 
 def generate_request_id() -> str:
     """Make a new id: 32 hexadecimal digits, random, different in every process."""
-    return os.urandom(16).hex()
+    return random_word()
 
 
 def is_safe_request_id(value: str | bytes) -> bool:
@@ -56,6 +58,8 @@ class Correlation:
         transformer: Changes the id before it is used, wherever it came from.
         response_header: The response header that tells the id; the first of `header_name` unless given; None for no
             header.
+        trusted: The peers whose ids are taken: networks such as ``["10.0.0.0/8", "::1"]``, or a function of the scope;
+            None trusts everybody. Others get a new id.
     """
 
     header_name: str | Sequence[str] = "X-Request-ID"
@@ -64,6 +68,7 @@ class Correlation:
     validator: Callable[[str], bool] | None = None
     transformer: Callable[[str], str] | None = None
     response_header: str | EllipsisType | None = ...
+    trusted: Trusted = None
 
     def check(self, problems: Problems, prefix: str = "") -> tuple[bytes, ...]:
         """Note what is wrong with these options, and give the header names."""
@@ -79,6 +84,7 @@ class Correlation:
         problems.callable(f"{prefix}transformer", self.transformer, optional=True)
         if self.response_header is not None and self.response_header is not ...:
             problems.header_name(f"{prefix}response_header", self.response_header)
+        check_trusted(f"{prefix}trusted", self.trusted, problems)
         return names
 
 
@@ -86,10 +92,17 @@ class RequestIds:
     """A :class:`Correlation` made ready for use.
 
     Attributes:
+        names: The header names that may carry an id, lower case, by priority.
+        find: Gives those of a request's headers that carry an id, their names in lower case.
+        plain: Whether a request without an id gets one made here, unchanged by any hook, in its headers, too.
         response_header: The lower-case response header that tells the id, or None.
+        trusted: Tells of a scope whether its peer's ids are taken; None where everybody's are.
     """
 
-    __slots__ = ("_failures", "_generator", "_names", "_transformer", "_update", "_validator", "response_header")
+    __slots__ = (
+        "_failures", "_generator", "_own", "_takes_all", "_transformer", "_update", "_validator", "find", "names",
+        "plain", "response_header", "trusted",
+    )  # fmt: skip
 
     def __init__(self, correlation: Correlation, names: tuple[bytes, ...], failures: Failures) -> None:
         """Keep what each request needs.
@@ -99,9 +112,14 @@ class RequestIds:
             names: The lower-case header names by priority.
             failures: Where a failing hook is counted.
         """
-        self._names = names
+        self.names = names
+        self.find = finder(names)
+        self.trusted = trust_of(correlation.trusted)
         self._update = correlation.update_request_header
         self._generator = correlation.generator
+        self._own = correlation.generator is generate_request_id and correlation.transformer is None
+        self._takes_all = self.trusted is None and correlation.validator is None and correlation.transformer is None
+        self.plain = self._own and correlation.update_request_header
         self._validator = correlation.validator
         self._transformer = correlation.transformer
         self._failures = failures
@@ -110,46 +128,85 @@ class RequestIds:
         if isinstance(header, str):
             self.response_header = header.lower().encode("ascii")
 
-    def choose(self, index: HeaderIndex) -> str:
-        """Give this request's id: the client's where it is safe and valid, else a new one."""
-        chosen = self._from_client(index)
-        if chosen is None:
+    def trusts(self, scope: Scope) -> bool:
+        """Tell whether the ids of this scope's peer are taken; a function that raises trusts nobody."""
+        if self.trusted is None:
+            return True
+        try:
+            return bool(self.trusted(scope))
+        except Exception as error:  # noqa: BLE001 -- a hook never breaks a request
+            self._failures.note("ask whether the peer is trusted", error)
+            return False
+
+    def choose(self, found: HeaderList, scope: Scope) -> str:
+        """Give this request's id: a trusted client's where it is safe and valid, else a new one.
+
+        Args:
+            found: The request headers that carry an id, their names in lower case.
+            scope: The request.
+        """
+        chosen = self.offered(found) if found and self.trusts(scope) else None
+        if chosen is None or not self._is_valid(chosen):
+            if self._own:
+                return random_word()
             chosen = self._generate()
         if self._transformer is not None:
             chosen = self._transform(chosen)
         return chosen
 
-    def rewrite(self, scope: Scope, index: HeaderIndex, request_id: str) -> None:
-        """Write the id into a scope that is our own copy: into its headers, and into its ``state`` where there is one.
+    def offered(self, found: HeaderList) -> str | None:
+        """Give the id that the client sent, where it is safe and there is but one by that name."""
+        for name in self.names:
+            values = {value.strip(b" \t") for key, value in found if key == name}
+            if values:
+                # Two different lines leave open which a proxy saw: neither is taken, nor a header of lower priority.
+                value = values.pop()
+                return None if values or not is_safe_request_id(value) else value.decode("ascii")
+        return None
 
-        Both are replaced by changed copies; the server's own stay as they are.
+    def give(self, scope: Scope, exchange: Exchange, found: HeaderList) -> bytes:
+        """Give the request its id, and the id as bytes.
+
+        It goes into the Exchange, and into a scope that is our own copy: into its headers, and into its ``state`` where
+        there is one. Those are replaced by changed copies; the server's own stay as they are.
+
+        Args:
+            scope: Our copy.
+            exchange: The connection's record; an id that stands there already is kept.
+            found: The request headers that carry an id, their names in lower case.
         """
-        if self._update:
-            value = request_id.encode("ascii")
-            carriers = [name for name in self._names if name in index]
-            if not carriers:
-                scope["headers"] = [*(scope.get("headers") or ()), (self._names[0], value)]
-            # Missing from the first, or other than the chosen one in any.
-            elif carriers[0] != self._names[0] or any(index.get_all(name) != (value,) for name in carriers):
-                scope["headers"] = self._with_id(scope.get("headers"), {self._names[0], *carriers}, value)
+        request_id = exchange.request_id
+        as_it_came = False
+        if request_id is None:
+            if not found and self._own:
+                request_id = random_word()
+            elif self._takes_all and len(found) == 1 and is_safe_request_id(found[0][1]):
+                request_id = found[0][1].decode()
+                as_it_came = found[0][0] == self.names[0]
+            else:
+                request_id = self.choose(found, scope)
+            exchange.request_id = request_id
+        value = request_id.encode()
+        if self._update and not as_it_came:
+            if found:
+                self._rewrite(scope, found, value)
+            else:
+                scope["headers"] = [*(scope.get("headers") or ()), (self.names[0], value)]
         state = scope.get("state")
         if state is not None:
-            scope["state"] = {**state, "request_id": request_id}
+            state = state.copy()
+            state["request_id"] = request_id
+            scope["state"] = state
+        return value
 
-    def _from_client(self, index: HeaderIndex) -> str | None:
-        for name in self._names:
-            value = index.get(name)
-            if value is None:
-                continue
-            # Two different lines leave open which one a proxy saw: neither is taken, nor a header of lower priority.
-            if name in index.repeated and len(set(index.repeated[name])) > 1:
-                return None
-            value = value.strip(b" \t")
-            if not is_safe_request_id(value):
-                return None
-            text = value.decode("ascii")
-            return text if self._is_valid(text) else None
-        return None
+    def _rewrite(self, scope: Scope, found: HeaderList, value: bytes) -> None:
+        """Have exactly one line of the first name, and of each other one that the client sent."""
+        first = self.names[0]
+        carriers = {key for key, _ in found}
+        if len(carriers) < len(found) or first not in carriers or any(held != value for _, held in found):
+            carriers.add(first)
+            kept = [(key, held) for key, held in header_list(scope["headers"]) if key.lower() not in carriers]
+            scope["headers"] = kept + [(name, value) for name in self.names if name in carriers]
 
     def _is_valid(self, text: str) -> bool:
         if self._validator is None:
@@ -162,7 +219,7 @@ class RequestIds:
 
     def _generate(self) -> str:
         if self._generator is generate_request_id:
-            return generate_request_id()
+            return random_word()
         try:
             made = self._generator()
             if type(made) is str and is_safe_request_id(made):
@@ -170,7 +227,7 @@ class RequestIds:
             self._failures.note("use a generated request id", ValueError(f"{made!r} is not a safe request id"))
         except Exception as error:  # noqa: BLE001 -- a hook never breaks a request
             self._failures.note("generate a request id", error)
-        return generate_request_id()
+        return random_word()
 
     def _transform(self, chosen: str) -> str:
         try:
@@ -182,10 +239,31 @@ class RequestIds:
             self._failures.note("transform a request id", error)
         return chosen
 
-    def _with_id(self, headers: Any, carriers: set[bytes], value: bytes) -> HeaderList:
-        kept = [(key, held) for key, held in header_list(headers) if key.lower() not in carriers]
-        kept.extend((name, value) for name in self._names if name in carriers)
-        return kept
+
+def finder(names: Collection[bytes]) -> Callable[[RawHeaders | None], HeaderList]:
+    """Give a function that picks headers out of a raw list: those of some lower-case `names`, whatever their spelling.
+
+    The length is looked at first: it rules out most headers, at a fraction of what their lower case costs.
+    """
+    if len(names) == 1:
+        [only] = names
+        size = len(only)
+
+        def find_one(headers: RawHeaders | None) -> HeaderList:
+            return [(only, value) for name, value in headers or () if len(name) == size and name.lower() == only]
+
+        return find_one
+    wanted = frozenset(names)
+    shortest, longest = min(map(len, names)), max(map(len, names))
+
+    def find(headers: RawHeaders | None) -> HeaderList:
+        return [
+            (name.lower(), value)
+            for name, value in headers or ()
+            if shortest <= len(name) <= longest and name.lower() in wanted
+        ]
+
+    return find
 
 
 def carriers_of(scope: Scope) -> frozenset[str]:
@@ -194,7 +272,7 @@ def carriers_of(scope: Scope) -> frozenset[str]:
     ``websocket.accept`` has headers since version 2.1 of the specification; a server that names no version speaks 2.0.
     """
     if scope["type"] == "http":
-        return _HTTP_CARRIERS
+        return HTTP_CARRIERS
     version = (scope.get("asgi") or {}).get("spec_version") or "2.0"
     try:
         takes_headers = tuple(int(part) for part in version.split(".")) >= _ACCEPT_WITH_HEADERS
@@ -203,12 +281,12 @@ def carriers_of(scope: Scope) -> frozenset[str]:
     return _WEBSOCKET_CARRIERS if takes_headers else _DENIAL_CARRIERS
 
 
-def with_header(message: Message, name: bytes, value: bytes) -> dict[str, Any]:
-    """Give a copy of a message with exactly one line of `name` among its headers."""
-    return {**message, "headers": replace(message.get("headers") or (), name, value)}
+def with_header(message: Message, headers: RawHeaders, line: tuple[bytes, bytes]) -> dict[str, Any]:
+    """Give a copy of a message with its `headers`, and exactly one line of this name among them."""
+    return {**message, "headers": replace(headers, *line)}
 
 
-_HTTP_CARRIERS: Final = frozenset({"http.response.start"})
+HTTP_CARRIERS: Final = frozenset({"http.response.start"})
 _DENIAL_CARRIERS: Final = frozenset({"websocket.http.response.start"})
 _WEBSOCKET_CARRIERS: Final = _DENIAL_CARRIERS | {"websocket.accept"}
 _ACCEPT_WITH_HEADERS: Final = (2, 1)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json as json_module
 import logging
 import sys
-import time
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final, TextIO
@@ -22,7 +23,12 @@ from asgi_middleware.logging.access_event import EVENTS, FIELDS
 from asgi_middleware.logging.cleaning import clean_text, clean_value
 from asgi_middleware.logging.context import add_request_context
 from asgi_middleware.logging.endings import LEVELS
+from asgi_middleware.logging.failures import Failures
+from asgi_middleware.logging.fast_road import FastRoad, set_road
+from asgi_middleware.logging.schemas import ENVELOPES, SCHEMAS
+from asgi_middleware.logging.timestamps import Timestamps
 from asgi_middleware.logging.tracebacks import format_exception
+from asgi_middleware.logging.writing import BufferedLines, DirectLines, LineLogger, Lines, close_buffers
 
 SERVER_LOGGERS: Final = (
     "uvicorn", "uvicorn.error", "uvicorn.asgi", "hypercorn.error", "gunicorn.error", "granian", "_granian", "daphne",
@@ -34,7 +40,6 @@ ACCESS_LOGGERS: Final = ("uvicorn.access", "hypercorn.access", "gunicorn.access"
 
 _LONGEST_VALUE: Final = 32_000
 _LONGEST_NAME: Final = 128
-_FIRST: Final = ("timestamp", "level", "event")
 _RENDERED_LATER: Final = frozenset({"exc_info", "stack_info"})
 # Of the access event everything is clean that it brought itself; its traceback has several lines on purpose.
 _CLEAN_IN_ACCESS_EVENT: Final = _RENDERED_LATER | {"event", "level", "timestamp", *FIELDS}
@@ -47,6 +52,8 @@ def configure_structlog(
     level: str = "info",
     stream: TextIO | None = None,
     capture_server_logs: bool = True,
+    schema: str = "flat",
+    buffered: bool = False,
 ) -> None:
     """Set up structlog and the standard library's logging to write one clean line per event.
 
@@ -68,11 +75,15 @@ def configure_structlog(
 
     Args:
         json: True for JSON, False for text; None, the default, for text where the stream is a terminal and JSON
-        elsewhere.
+            elsewhere.
         level: The lowest level written: debug, info, warning, error or critical.
         stream: Where to write; standard output by default.
         capture_server_logs: Whether the error logs of uvicorn, hypercorn, gunicorn, granian and daphne go through the
             same chain, and their access logs are silenced.
+        schema: How time, level, message, logger, ids and traceback are called in JSON: ``"flat"``, ``"otel"``,
+            ``"ecs"``, ``"gcp"`` or ``"datadog"``; for ``LoggingMiddleware`` pass the same one.
+        buffered: Whether JSON lines are written in bulk: within a second, behind every error, and at exit. Lines that
+            wait are lost when the process is killed; see also ``flush_log``.
 
     Raises:
         ConfigurationError: An option is wrong.
@@ -82,37 +93,49 @@ def configure_structlog(
         problems.boolean("json", json)
     problems.one_of("level", level, LEVELS)
     problems.boolean("capture_server_logs", capture_server_logs)
+    problems.one_of("schema", schema, SCHEMAS)
+    problems.boolean("buffered", buffered)
     problems.raise_if_any()
     output = sys.stdout if stream is None else stream
     number = LEVELS[level]
     as_json = not output.isatty() if json is None else json
-    _configure_native(output, number, as_json=as_json)
-    _configure_standard(output, number, as_json=as_json)
+    set_road(None)
+    close_buffers()
+    lines = BufferedLines(output) if buffered and as_json else DirectLines(output)
+    chain = _configure_native(output, number, lines, schema if as_json else None)
+    if as_json:
+        road = FastRoad(chain, level=number, schema=schema, stamp=Timestamps().now, dumps=_dumps, lines=lines)
+        set_road(road)
+    _configure_standard(output, number, lines, schema if as_json else None)
     if capture_server_logs:
         _capture_servers()
 
 
-def _configure_native(output: TextIO, level: int, *, as_json: bool) -> None:
-    buffer = getattr(output, "buffer", None)
+def _configure_native(output: TextIO, level: int, lines: Lines, schema: str | None) -> list[Processor]:
     chain = [*_prepared(), *_finished()]
     factory: Callable[..., Any]
-    if as_json and buffer is not None:
-        # Bytes, whatever encoding the terminal or the locale has.
-        chain.append(render_bytes)
-        factory = structlog.BytesLoggerFactory(buffer)
-    else:
-        chain.append(render_text if as_json else _console(output))
+    if schema is None:
+        chain.append(_console(output))
         factory = structlog.WriteLoggerFactory(output)
+    else:
+        # Bytes, whatever encoding the terminal or the locale has.
+        chain.append(Renderer(schema))
+        failures = Failures("configure_structlog")
+
+        def factory(*_: object) -> LineLogger:
+            return LineLogger(lines, failures)
+
     structlog.configure(
         processors=chain,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=factory,
         cache_logger_on_first_use=True,
     )
+    return chain
 
 
-def _configure_standard(output: TextIO, level: int, *, as_json: bool) -> None:
-    handler = _Handler(output)
+def _configure_standard(output: TextIO, level: int, lines: Lines, schema: str | None) -> None:
+    handler: _Handler | _LinesHandler = _Handler(output) if schema is None else _LinesHandler(lines)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[
@@ -124,14 +147,14 @@ def _configure_standard(output: TextIO, level: int, *, as_json: bool) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *_finished(),
-                render_text if as_json else _console(output),
+                _console(output) if schema is None else TextRenderer(schema),
             ],
         )
     )
     root = logging.getLogger()
     for old in list(root.handlers):
         # Other handlers stay: files, and those by which test tools collect records.
-        if type(old) in {logging.StreamHandler, _Handler}:
+        if type(old) in {logging.StreamHandler, _Handler, _LinesHandler}:
             root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level)
@@ -158,6 +181,27 @@ class _Handler(logging.StreamHandler[TextIO]):
     """A stream handler that a second call of `configure_structlog` knows as its own."""
 
 
+class _LinesHandler(logging.Handler):
+    """Writes rendered lines to where structlog's go, so that both kinds stay in order."""
+
+    def __init__(self, lines: Lines) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record's line."""
+        try:
+            line = self.format(record).encode()
+            (self._lines.write if record.levelno < logging.ERROR else self._lines.write_now)(line)
+        except Exception:  # noqa: BLE001 -- as every handler of the standard library
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Write what waits; asked at exit, when the stream may be closed already."""
+        with suppress(Exception):
+            self._lines.flush()
+
+
 def _prepared() -> list[Processor]:
     return [
         add_request_context,
@@ -165,30 +209,6 @@ def _prepared() -> list[Processor]:
         structlog.processors.add_log_level,
         Timestamps(),
     ]
-
-
-class Timestamps:
-    """Adds the time in UTC, as ISO 8601 with microseconds; what changes once a second is written once a second."""
-
-    def __init__(self) -> None:
-        """Start without a second."""
-        self._second = (0, "")
-
-    def __call__(
-        self,
-        logger: Any,  # noqa: ARG002 -- the signature of a structlog processor
-        method_name: str,  # noqa: ARG002 -- the same
-        event_dict: MutableMapping[str, Any],
-    ) -> MutableMapping[str, Any]:
-        """Add the time to an event."""
-        now = time.time_ns() // 1000
-        second, text = self._second  # one object, so that threads never see half of a change
-        if second != now // 1_000_000:
-            second = now // 1_000_000
-            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-            self._second = (second, text)
-        event_dict["timestamp"] = f"{text}.{now % 1_000_000:06d}Z"
-        return event_dict
 
 
 def _finished() -> list[Processor]:
@@ -247,24 +267,37 @@ def add_stack(logger: Any, method_name: str, event_dict: MutableMapping[str, Any
     return _stack_of_caller(logger, method_name, event_dict)
 
 
-def render_bytes(
-    logger: Any,  # noqa: ARG001 -- the signature of a structlog processor
-    method_name: str,  # noqa: ARG001 -- the same
-    event_dict: MutableMapping[str, Any],
-) -> bytes:
-    """Write an event as JSON bytes; time, level and event come first, for people."""
-    ordered = {name: event_dict[name] for name in _FIRST if name in event_dict}
-    ordered.update(event_dict)
-    return _dumps(ordered)
+class Renderer:
+    """Writes an event as JSON bytes with a line break; time, level and event come first, for people."""
+
+    def __init__(self, schema: str) -> None:
+        """Name the schema that says how they are called."""
+        self._envelope = ENVELOPES[schema]
+
+    def __call__(
+        self,
+        logger: Any,  # noqa: ARG002 -- the signature of a structlog processor
+        method_name: str,  # noqa: ARG002 -- the same
+        event_dict: MutableMapping[str, Any],
+    ) -> bytes:
+        """Render an event."""
+        return _dumps(self._envelope(event_dict))
 
 
-def render_text(logger: Any, method_name: str, event_dict: MutableMapping[str, Any]) -> str:
-    """Write an event as JSON text."""
-    return render_bytes(logger, method_name, event_dict).decode()
+class TextRenderer(Renderer):
+    """The same as text, which is what a formatter of the standard library must give."""
+
+    def __call__(self, logger: Any, method_name: str, event_dict: MutableMapping[str, Any]) -> Any:
+        """Render an event."""
+        return super().__call__(logger, method_name, event_dict).decode()
 
 
 def _standard_dumps(value: Any) -> bytes:
-    return json_module.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return json_module.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
-_dumps: Callable[[Any], bytes] = import_module("orjson").dumps if find_spec("orjson") else _standard_dumps
+def _dumps_of(orjson: Any) -> Callable[[Any], bytes]:
+    return partial(orjson.dumps, option=orjson.OPT_APPEND_NEWLINE)
+
+
+_dumps: Callable[[Any], bytes] = _dumps_of(import_module("orjson")) if find_spec("orjson") else _standard_dumps

@@ -5,22 +5,30 @@ Facts this module rests on (https://www.w3.org/TR/trace-context-2/):
 - ``traceparent`` is ``version-traceid-parentid-flags``, lower-case hexadecimal (3.2). Version ``ff`` is invalid, so
   are ids of all zeros; version ``00`` has exactly 55 characters; a higher version is read by its first 55, which must
   end there or go on with a hyphen (3.2.4).
-- Of the flags two are known: ``01`` sampled, ``02`` the trace id is random. Unknown ones are not passed on (3.2.2.5).
-- Two ``traceparent`` lines are no traceparent. Without a valid one ``tracestate`` is dropped, too.
-- ``tracestate`` lines are joined in order. It has at most 32 members, and at least 512 characters of it go on; when
-  it must be cut, whole members go, those of more than 128 characters first, then from the end (3.3).
+- Of the flags two are known: ``01`` sampled, ``02`` the right-most 7 bytes of the trace id are random. Unknown ones are
+  not passed on. Who continues a trace passes ``02`` on unchanged; who begins one may set it only on a truly random id
+  (3.2.2.5).
+- Two ``traceparent`` lines are no traceparent. Without a valid one ``tracestate`` is dropped, too (3.3). The other way
+  round a bad ``tracestate`` leaves ``traceparent`` as it is.
+- ``tracestate`` lines are joined in order. It has at most 32 members, one for each key, and at least 512 characters of
+  it go on; when it must be cut, whole members go, those of more than 128 characters first, then from the end (3.3.1).
+- Every outgoing call gets a ``parent-id`` of its own, by which the callee knows its caller (3.2.2.4).
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
+from sys import modules
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from asgi_middleware._core.headers import HeaderIndex
+from asgi_middleware._core.headers import find_all
+from asgi_middleware._core.types import RawHeaders
+from asgi_middleware.logging.entropy import random_word
+from asgi_middleware.logging.otel import span_of_request
 
 TraceMode: TypeAlias = Literal["continue", "restart", "off"]
+"""What becomes of the caller's trace: it goes on, a new one begins, or none is kept."""
 
 SAMPLED: Final = 0x01
 RANDOM: Final = 0x02
@@ -47,6 +55,7 @@ class TraceContext(NamedTuple):
         parent_id: The caller's span id, or None where the trace begins here.
         flags: The trace flags, known bits only.
         tracestate: The vendors' list as received, checked; empty for none.
+        from_span: Whether an OpenTelemetry span stands behind the ids.
     """
 
     trace_id: str
@@ -54,6 +63,7 @@ class TraceContext(NamedTuple):
     parent_id: str | None = None
     flags: int = RANDOM
     tracestate: str = ""
+    from_span: bool = False
 
     @property
     def sampled(self) -> bool:
@@ -64,6 +74,10 @@ class TraceContext(NamedTuple):
     def traceparent(self) -> str:
         """The header value for outgoing calls, with this request as their parent (3.2)."""
         return f"00-{self.trace_id}-{self.span_id}-{self.flags:02x}"
+
+    def child(self) -> TraceContext:
+        """Give the context of one outgoing call: the same trace, with a new span id below this one."""
+        return self._replace(span_id=random_word()[:16], parent_id=self.span_id, from_span=False)
 
 
 class Parent(NamedTuple):
@@ -76,27 +90,40 @@ class Parent(NamedTuple):
 
 def new_trace() -> TraceContext:
     """Begin a trace: random ids, not sampled."""
-    ids = os.urandom(24).hex()
-    return TraceContext(ids[:32], ids[32:])
+    return TraceContext(random_word(), random_word()[:16])
 
 
-def trace_of(index: HeaderIndex, mode: TraceMode) -> TraceContext | None:
-    """Give this request's place in its trace.
+def trace_of(headers: RawHeaders, mode: TraceMode) -> TraceContext | None:
+    """Give this request's place in its trace: that of the active OpenTelemetry span, else by the request's headers.
 
     Args:
-        index: The request's headers.
+        headers: The request's raw headers; those of other names do not matter.
         mode: ``"continue"`` takes the caller's trace where it is valid; ``"restart"`` begins a new one for every
             request, for servers that strangers call; ``"off"`` keeps none.
     """
     if mode == "off":
         return None
-    if mode == "restart" or b"traceparent" not in index:
+    if "opentelemetry.trace" in modules:
+        span = span_of_request()
+        if span is not None:
+            return TraceContext(*span)
+    if mode == "restart":
         return new_trace()
-    parent = parse_traceparent(index.get_all(b"traceparent"))
+    return continued(find_all(headers, b"traceparent"), find_all(headers, b"tracestate")) or new_trace()
+
+
+def continued(traceparent: Sequence[bytes], tracestate: Sequence[bytes]) -> TraceContext | None:
+    """Continue the caller's trace under a new span id; None without a valid ``traceparent``.
+
+    Args:
+        traceparent: The raw values of its lines.
+        tracestate: The raw values of its lines.
+    """
+    parent = parse_traceparent(traceparent)
     if parent is None:
-        return new_trace()
-    state = parse_tracestate(index.get_all(b"tracestate")) if b"tracestate" in index else ""
-    return TraceContext(parent.trace_id, os.urandom(8).hex(), parent.parent_id, parent.flags, state)
+        return None
+    state = parse_tracestate(tracestate) if tracestate else ""
+    return TraceContext(parent.trace_id, random_word()[:16], parent.parent_id, parent.flags, state)
 
 
 def parse_traceparent(values: Sequence[bytes]) -> Parent | None:

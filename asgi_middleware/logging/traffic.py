@@ -17,58 +17,88 @@ Facts this module rests on:
 
 from __future__ import annotations
 
-from typing import Any, Final
+import sys
+from typing import Any, Final, TypeAlias
 
 from asgi_middleware._core.messages import body_size, ends_response, size_of
 from asgi_middleware._core.types import Message
+from asgi_middleware.logging.cleaning import clean_text
+from asgi_middleware.logging.redaction import hide_tokens
+from asgi_middleware.logging.tracebacks import error_type
 
 NO_STATUS_RECEIVED: Final = 1005
 ABNORMAL_CLOSURE: Final = 1006
 _FILES: Final = frozenset({"http.response.pathsend", "http.response.zerocopysend"})  # the server reads them itself
 _BODILESS: Final = frozenset({204, 304})
+_SERVER_ERROR: Final = 500
+_LONGEST_SUBPROTOCOL: Final = 128
 
 
-class HTTPTraffic:
-    """What passed in one HTTP exchange.
+def milliseconds(seconds: float) -> float:
+    """Give milliseconds with three digits, at a third of what ``round`` to three digits costs."""
+    return int(seconds * 1_000_000 + 0.5) / 1000
+
+
+class Traffic:
+    """What passed in one connection. Slotted: reading a default from the class would cost ten times as much.
 
     Attributes:
         begun: When the request arrived, seconds on a monotonic clock.
-        started: When the response started, or None.
-        ended: When the last message of a complete response was sent, or None.
         status: The status sent, or None.
         headers: The raw response headers as the app gave them.
+        request_headers: The raw request headers as the server gave them.
+        send_error: What a failing ``send`` or ``receive`` raised.
+        answered_error: The class of the exception that was being handled when a status of 500 or more was sent.
+    """
+
+    __slots__ = ("answered_error", "begun", "headers", "request_headers", "send_error", "status")
+
+    def __init__(self) -> None:
+        """Begin with nothing seen."""
+        self.begun = 0.0
+        self.status: int | None = None
+        self.headers: Any = None
+        self.request_headers: Any = None
+        self.send_error: OSError | None = None
+        self.answered_error: str | None = None
+
+    def note_answered_error(self) -> None:
+        """Look for an exception that is being handled: a framework is answering it itself."""
+        error = sys.exception()
+        if error is not None:
+            self.answered_error = error_type(error)
+
+
+class HTTPTraffic(Traffic):
+    """What passed in one HTTP exchange.
+
+    Attributes:
+        started: When the response started, or None.
+        ended: When the last message of a complete response was sent, or None.
         request_bytes: Body bytes that the app took.
         request_chunks: Body messages that were not empty.
         response_bytes: Body bytes sent; None where the server sends a file itself.
         response_chunks: Body messages that were not empty.
         disconnected: Whether the client left before the response was complete.
-        send_error: What a failing ``send`` raised.
+        bodiless: Whether the response has no body, whatever the app sends: to begin with, whether the method is HEAD.
     """
 
     __slots__ = (
-        "_bodiless", "_trailers", "begun", "disconnected", "ended", "headers", "request_bytes", "request_chunks",
-        "response_bytes", "response_chunks", "send_error", "started", "status",
+        "_trailers", "bodiless", "disconnected", "ended", "request_bytes", "request_chunks", "response_bytes",
+        "response_chunks", "started",
     )  # fmt: skip
 
-    def __init__(self, begun: float, *, head: bool) -> None:
-        """Begin with nothing seen.
-
-        Args:
-            begun: When the request arrived.
-            head: Whether the method is HEAD.
-        """
-        self.begun = begun
+    def __init__(self) -> None:
+        """Begin with nothing seen."""
+        super().__init__()
         self.started: float | None = None
         self.ended: float | None = None
-        self.status: int | None = None
-        self.headers: Any = None
         self.request_bytes = 0
         self.request_chunks = 0
         self.response_bytes: int | None = 0
         self.response_chunks = 0
         self.disconnected = False
-        self.send_error: OSError | None = None
-        self._bodiless = head
+        self.bodiless = False
         self._trailers = False
 
     def received(self, message: Message) -> None:
@@ -82,41 +112,60 @@ class HTTPTraffic:
         elif kind == "http.disconnect" and self.ended is None:
             self.disconnected = True
 
-    def sending(self, message: Message, now: float) -> None:
+    def sending(self, message: Message, now: float) -> None:  # noqa: C901, PLR0912 -- on the way of every chunk
         """Read a message on its way to the server."""
         kind = message["type"]
-        if kind == "http.response.start":
+        if kind == "http.response.body":
+            if self.ended is None:
+                body = message.get("body")
+                size = len(body) if type(body) is bytes else size_of(body)
+                if size and not self.bodiless:
+                    self.response_chunks += 1
+                    if self.response_bytes is not None:
+                        self.response_bytes += size
+                if not (message.get("more_body") or self._trailers):
+                    self.ended = now
+        elif kind == "http.response.start":
             if self.started is None:
                 self.started = now
                 self.status = status = int(message["status"])
                 self.headers = message.get("headers")
-                self._trailers = bool(message.get("trailers", False))
-                self._bodiless = self._bodiless or status in _BODILESS
+                if message.get("trailers"):
+                    self._trailers = True
+                if status in _BODILESS:
+                    self.bodiless = True
+                elif status >= _SERVER_ERROR:
+                    self.note_answered_error()
         elif self.ended is None:
-            if kind == "http.response.body":
-                size = 0 if self._bodiless else body_size(message)
-                if size:
-                    self.response_chunks += 1
-                    if self.response_bytes is not None:
-                        self.response_bytes += size
-            elif kind in _FILES and not self._bodiless:
+            if kind in _FILES and not self.bodiless:
                 self.response_bytes = None
             if ends_response(message, trailers=self._trailers):
                 self.ended = now
 
-    def send_failed(self, error: OSError) -> None:
-        """Note that ``send`` raised: the client is gone (ASGI HTTP specification 2.4)."""
-        self.disconnected = True
+    def failed(self, error: OSError) -> None:
+        """Note that ``send`` or ``receive`` raised: the client is gone (ASGI HTTP specification 2.4)."""
         self.send_error = error
+        self.disconnected = True
+
+    def describe(self, fields: dict[str, Any], now: float) -> None:
+        """Add to an event what passed."""
+        started, ended = self.started, self.ended
+        if started is not None:
+            fields["ttfb_ms"] = milliseconds(started - self.begun)
+        if ended is not None and now - ended >= 0.001:
+            fields["after_response_ms"] = milliseconds(now - ended)
+        fields["request_bytes"] = self.request_bytes
+        fields["request_chunks"] = self.request_chunks
+        if self.response_bytes is not None:
+            fields["response_bytes"] = self.response_bytes
+        fields["response_chunks"] = self.response_chunks
 
 
-class WebSocketTraffic:
-    """What passed in one WebSocket session.
+class WebSocketTraffic(Traffic):
+    """What passed in one WebSocket session; `status` is that of a handshake that was refused.
 
     Attributes:
-        begun: When the handshake arrived, seconds on a monotonic clock.
         accepted: When it was accepted, or None.
-        status: The status of a handshake that was refused, or None.
         subprotocol: The one that was chosen, or None.
         close_code: The code of the side that closed first, or None.
         closed_by: ``"client"``, ``"server"``, or None while open.
@@ -124,19 +173,18 @@ class WebSocketTraffic:
         received_bytes: Their size; text counted as UTF-8.
         sent_messages: Messages to the client.
         sent_bytes: Their size.
-        send_error: What a failing ``send`` raised.
+        denial_complete: Whether the answer to a refused handshake was complete.
     """
 
     __slots__ = (
-        "accepted", "begun", "close_code", "closed_by", "denial_complete", "received_bytes", "received_messages",
-        "send_error", "sent_bytes", "sent_messages", "status", "subprotocol",
+        "accepted", "close_code", "closed_by", "denial_complete", "received_bytes", "received_messages", "sent_bytes",
+        "sent_messages", "subprotocol",
     )  # fmt: skip
 
-    def __init__(self, begun: float) -> None:
+    def __init__(self) -> None:
         """Begin with nothing seen."""
-        self.begun = begun
+        Traffic.__init__(self)
         self.accepted: float | None = None
-        self.status: int | None = None
         self.subprotocol: str | None = None
         self.close_code: int | None = None
         self.closed_by: str | None = None
@@ -144,7 +192,6 @@ class WebSocketTraffic:
         self.received_bytes = 0
         self.sent_messages = 0
         self.sent_bytes = 0
-        self.send_error: OSError | None = None
         self.denial_complete = False
 
     @property
@@ -182,13 +229,30 @@ class WebSocketTraffic:
                 code = message.get("code")
                 self.close_code = 1000 if code is None else int(code)
         elif kind == "websocket.http.response.start":
-            self.status = int(message["status"])
+            self.status = status = int(message["status"])
+            if status >= _SERVER_ERROR:
+                self.note_answered_error()
         elif kind == "websocket.http.response.body" and not message.get("more_body", False):
             self.denial_complete = True
 
-    def send_failed(self, error: OSError) -> None:
-        """Note that ``send`` raised: the client is gone."""
+    def failed(self, error: OSError) -> None:
+        """Note that ``send`` or ``receive`` raised: the client is gone."""
         self.send_error = error
+
+    def describe(self, fields: dict[str, Any], now: float) -> None:  # noqa: ARG002 -- as for HTTP
+        """Add to an event what passed."""
+        fields["accepted"] = self.accepted is not None
+        if self.accepted is not None:
+            fields["handshake_ms"] = milliseconds(self.accepted - self.begun)
+        if self.subprotocol is not None:
+            fields["subprotocol"] = clean_text(hide_tokens(str(self.subprotocol)), _LONGEST_SUBPROTOCOL)
+        if self.closed_by is not None:
+            fields["close_code"] = self.close_code
+            fields["closed_by"] = self.closed_by
+        fields["received_messages"] = self.received_messages
+        fields["received_bytes"] = self.received_bytes
+        fields["sent_messages"] = self.sent_messages
+        fields["sent_bytes"] = self.sent_bytes
 
 
 def payload_size(message: Message) -> int:
@@ -197,3 +261,6 @@ def payload_size(message: Message) -> int:
     if text is None:
         return size_of(message.get("bytes"))
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+AnyTraffic: TypeAlias = HTTPTraffic | WebSocketTraffic

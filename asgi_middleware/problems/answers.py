@@ -12,11 +12,18 @@ from traceback import format_exception
 from typing import Any, Final, TypeAlias
 
 from asgi_middleware._core.config import Problems
+from asgi_middleware._core.headers import find_all
 from asgi_middleware._core.refusals import INTERNAL_ERROR, Refusal, problem_document
 from asgi_middleware._core.types import Scope
+from asgi_middleware.problems.negotiation import prefers_page
+from asgi_middleware.problems.pages import CONTENT_TYPE, DEBUG_NOTICE, render_page
+from asgi_middleware.problems.pages import HEADERS as PAGE_HEADERS
 
 Handler: TypeAlias = Refusal | Callable[[Any], Refusal]
 """What an exception of some type becomes: a prepared refusal, or a function of the exception that picks one."""
+
+Page: TypeAlias = Callable[[Refusal, str | None], str]
+"""Makes a page of HTML from an answer and the request id."""
 
 LOGGER: Final = logging.getLogger("asgi_middleware.problems")
 
@@ -36,6 +43,12 @@ def check_handlers(handlers: object, problems: Problems) -> dict[type, Handler]:
                 "handlers", handler, "is neither a Refusal nor a function", fix="pass Refusal(409, 'some_reason')"
             )
     return dict(handlers)
+
+
+def check_html(html: object, problems: Problems) -> None:
+    """Note what is wrong with the option for pages."""
+    if not isinstance(html, bool) and not callable(html):
+        problems.add("html", html, "is neither a bool nor a function", fix="pass True or False", code="wrong_type")
 
 
 def answer_for(error: Exception, handlers: Mapping[type, Handler]) -> Refusal:
@@ -63,21 +76,87 @@ def answer_for(error: Exception, handlers: Mapping[type, Handler]) -> Refusal:
     return INTERNAL_ERROR
 
 
-def debug_messages(
-    error: Exception, answer: Refusal, scope: Scope, request_id: str | None
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Give the two messages of an HTTP answer that shows the traceback, for debug mode only."""
-    document = problem_document(
+class Answers:
+    """Writes the HTTP answers: a document, or a page for those who prefer one.
+
+    Attributes:
+        debug: Whether faults show their traceback.
+    """
+
+    __slots__ = ("_page", "debug")
+
+    def __init__(self, *, debug: bool, html: bool | Page) -> None:
+        """Choose how answers look.
+
+        Args:
+            debug: Whether faults show their traceback.
+            html: Whether there are pages; a function for pages of one's own.
+        """
+        self.debug = debug
+        self._page: Page | None = render_page if html is True else html or None
+
+    def messages(
+        self, scope: Scope, answer: Refusal, request_id: str | None, error: Exception | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Give the two messages of an HTTP answer.
+
+        Args:
+            scope: The request's scope.
+            answer: What is answered.
+            request_id: Put into the answer when known.
+            error: The exception, where it is a fault.
+        """
+        traceback = _lines(error) if self.debug and error is not None else []
+        start, body = answer.messages(scope, request_id=request_id)
+        if self._page is not None:
+            start["headers"].append((b"vary", b"accept"))
+            if prefers_page(find_all(scope.get("headers") or (), b"accept")):
+                page = self._render(self._page, answer, request_id, traceback)
+                if page is not None:
+                    start["headers"] += PAGE_HEADERS
+                    return _filled(start, body, page, CONTENT_TYPE)
+        if traceback:
+            return _filled(start, body, _debug_document(answer, request_id, traceback), None)
+        return start, body
+
+    @staticmethod
+    def _render(page: Page, answer: Refusal, request_id: str | None, traceback: list[str]) -> bytes | None:
+        try:
+            if traceback or page is render_page:
+                return render_page(answer, request_id, traceback).encode("utf-8", "replace")
+            return page(answer, request_id).encode()
+        except Exception:
+            LOGGER.exception("the page could not be made")
+            return None
+
+
+def _lines(error: Exception) -> list[str]:
+    try:
+        return "".join(format_exception(error)).splitlines()
+    except Exception:  # noqa: BLE001 -- the exception's own __str__ may raise
+        return ["the traceback cannot be shown"]
+
+
+def _debug_document(answer: Refusal, request_id: str | None, traceback: list[str]) -> bytes:
+    return problem_document(
         answer.status,
         answer.title,
-        detail="This answer shows a traceback because ProblemDetailsMiddleware runs with debug=True.",
+        detail=DEBUG_NOTICE,
         reason=answer.reason,
         request_id=request_id,
-        traceback="".join(format_exception(error)).splitlines(),
+        debug=True,
+        traceback=traceback,
     )
-    start, body = answer.messages(scope, request_id=request_id)
-    kept = [(name, value) for name, value in start["headers"] if name != b"content-length"]
-    start["headers"] = [*kept, (b"content-length", b"%d" % len(document))]
+
+
+def _filled(
+    start: dict[str, Any], body: dict[str, Any], payload: bytes, content_type: bytes | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Put another payload into the messages of an answer; on HEAD there is no body to fill."""
+    changed = {b"content-length": b"%d" % len(payload)}
+    if content_type is not None:
+        changed[b"content-type"] = content_type
+    start["headers"] = [(name, changed.get(name, value)) for name, value in start["headers"]]
     if body["body"]:
-        body["body"] = document
+        body["body"] = payload
     return start, body

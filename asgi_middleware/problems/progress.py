@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 from asgi_middleware._core.messages import ends_response
-from asgi_middleware._core.types import Message, Receive
+from asgi_middleware._core.types import Message, Receive, Send
 
 
 class HTTPProgress:
-    """How far an HTTP exchange is.
+    """How far an HTTP exchange is. Its `receive` and `send` are what the app gets.
 
     Attributes:
         started: Whether the response has begun.
@@ -17,12 +18,14 @@ class HTTPProgress:
         gone: Whether the client left before that.
     """
 
-    __slots__ = ("_trailers", "ended", "gone", "started")
+    __slots__ = ("_receive", "_send", "_trailers", "ended", "gone", "started")
 
     accepted = False  # what a WebSocket is, an HTTP exchange never becomes
 
-    def __init__(self) -> None:
+    def __init__(self, receive: Receive, send: Send) -> None:
         """Begin with nothing seen."""
+        self._receive = receive
+        self._send = send
         self.started = False
         self.ended = False
         self.gone = False
@@ -36,27 +39,39 @@ class HTTPProgress:
         """
         return self.gone or (self.started and not self.ended)
 
-    def received(self, message: Message) -> None:
-        """Read a message on its way to the app."""
+    async def receive(self) -> Message:
+        """Take a message from the server and hand it to the app."""
+        message = await self._receive()
         if message["type"] == "http.disconnect" and not self.ended:
             self.gone = True
+        return message
 
-    def sending(self, message: Message) -> None:
-        """Read a message on its way to the server; the end counts from before the last one is sent."""
-        kind = message["type"]
-        if kind == "http.response.start":
+    def send(self, message: Message) -> Awaitable[None]:
+        """Hand a message to the server; the end counts from before the last one is sent."""
+        if message["type"] == "http.response.start":
             self.started = True
-            self._trailers = bool(message.get("trailers", False))
+            if "trailers" in message:
+                self._trailers = bool(message["trailers"])
         elif ends_response(message, trailers=self._trailers):
             self.ended = True
+            return self._send_last(message)
+        return self._send(message)
 
-    def replay(self, receive: Receive) -> Receive:
+    async def _send_last(self, message: Message) -> None:
+        # Only here an OSError must be told from the app's own: before the end the exception goes on in any case.
+        try:
+            await self._send(message)
+        except OSError:
+            self.gone = True
+            raise
+
+    def replay(self) -> Receive:
         """Give the receive for an answer."""
-        return receive
+        return self._receive
 
 
 class WebSocketProgress:
-    """How far a WebSocket session is.
+    """How far a WebSocket session is. Its `receive` and `send` are what the app gets.
 
     Attributes:
         connecting: Whether the app took ``websocket.connect``.
@@ -66,10 +81,12 @@ class WebSocketProgress:
         gone: Whether the client left before that.
     """
 
-    __slots__ = ("accepted", "connecting", "denying", "ended", "gone")
+    __slots__ = ("_receive", "_send", "accepted", "connecting", "denying", "ended", "gone")
 
-    def __init__(self) -> None:
+    def __init__(self, receive: Receive, send: Send) -> None:
         """Begin with nothing seen."""
+        self._receive = receive
+        self._send = send
         self.connecting = False
         self.accepted = False
         self.denying = False
@@ -81,16 +98,18 @@ class WebSocketProgress:
         """Whether nobody can be answered: the client left, or has half of a denial. The exception then goes on."""
         return self.gone or (self.denying and not self.ended)
 
-    def received(self, message: Message) -> None:
-        """Read a message on its way to the app."""
+    async def receive(self) -> Message:
+        """Take a message from the server and hand it to the app."""
+        message = await self._receive()
         kind = message["type"]
         if kind == "websocket.connect":
             self.connecting = True
         elif kind == "websocket.disconnect" and not self.ended:
             self.gone = True
+        return message
 
-    def sending(self, message: Message) -> None:
-        """Read a message on its way to the server."""
+    async def send(self, message: Message) -> None:
+        """Hand a message to the server; an OSError of its tells that the client left."""
         kind = message["type"]
         if kind == "websocket.accept":
             self.accepted = True
@@ -100,11 +119,16 @@ class WebSocketProgress:
             kind == "websocket.http.response.body" and not message.get("more_body", False)
         ):
             self.ended = True
+        try:
+            await self._send(message)
+        except OSError:
+            self.gone = True
+            raise
 
-    def replay(self, receive: Receive) -> Receive:
+    def replay(self) -> Receive:
         """Give the receive for an answer: a refusal waits for ``websocket.connect``, which the app may have taken."""
         if not self.connecting:
-            return receive
+            return self._receive
 
         async def connected() -> dict[str, Any]:
             return {"type": "websocket.connect"}

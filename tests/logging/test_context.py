@@ -18,7 +18,7 @@ from asgi_middleware.logging import (
     add_request_context,
     correlation_id,
 )
-from asgi_middleware.logging.context import Bound, bind_request, unbind_request
+from asgi_middleware.logging.context import bind_request, unbind_request
 from asgi_middleware.testing import drive, http_scope
 
 BOTH = pytest.mark.parametrize("wrap", [LoggingMiddleware, CorrelationIdMiddleware])
@@ -95,8 +95,7 @@ async def test_reset_after_an_exception(wrap: Wrap) -> None:
 
 def test_reset_in_another_context() -> None:
     """A reset in another context than the one of the set leaves nothing of the request there [3.2]."""
-    bound: Bound = []
-    bind_request(bound, exchange(), clear=True)
+    bound = bind_request(exchange(), clear=True)
 
     def elsewhere() -> tuple[Any, ...]:
         unbind_request(bound)
@@ -112,8 +111,7 @@ def test_reset_in_another_context() -> None:
 
 def test_ids_without_a_trace() -> None:
     """Only the ids that there are get bound."""
-    bound: Bound = []
-    bind_request(bound, Exchange(), clear=False)
+    bound = bind_request(Exchange(), clear=False)
     assert get_contextvars() == {}
     unbind_request(bound)
 

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from asgi_middleware._core.config import ConfigurationError
-from asgi_middleware._core.exchange import current_exchange, enter, exchange_of
+from asgi_middleware._core.exchange import enter, exchange_of
 from asgi_middleware._core.refusals import Refusal
 from asgi_middleware.logging import CorrelationIdMiddleware, correlation_id, is_safe_request_id
 from asgi_middleware.testing import drive, http, http_scope, lifespan, websocket
@@ -31,7 +31,6 @@ class App:
         assert exchange is not None
         self.places = {
             "exchange": exchange.request_id,
-            "current exchange": current_exchange.get() is exchange,
             "variable": correlation_id.get(),
             "structlog": structlog.contextvars.get_contextvars().get("request_id"),
             "state": scope.get("state", {}).get("request_id"),
@@ -46,14 +45,12 @@ async def test_the_id_is_everywhere() -> None:
     result = await http(CorrelationIdMiddleware(app), headers=[(b"x-request-id", b"abc")])
     assert app.places == {
         "exchange": "abc",
-        "current exchange": True,
         "variable": "abc",
         "structlog": "abc",
         "state": "abc",
     }
     assert result.header_all(b"x-request-id") == [b"abc"]
     assert correlation_id.get() is None
-    assert current_exchange.get() is None
     assert structlog.contextvars.get_contextvars() == {}
 
 
@@ -230,15 +227,18 @@ async def test_interleaved() -> None:
     assert seen == {str(n): f"id-{n}" for n in range(4)}
 
 
-@pytest.mark.parametrize("step", ["choose", "rewrite"])
+@pytest.mark.parametrize("step", ["give", "find"])
 async def test_fail_open(step: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Should giving the id fail, the request is served all the same, and the failure is counted and told once."""
 
     def broken(*_: Any) -> Any:
         raise RuntimeError(step)
 
-    monkeypatch.setattr(f"asgi_middleware.logging.request_ids.RequestIds.{step}", broken)
-    wrapped = CorrelationIdMiddleware(App())
+    wrapped = CorrelationIdMiddleware(App(), update_request_header=False)
+    if step == "give":
+        monkeypatch.setattr("asgi_middleware.logging.request_ids.RequestIds.give", broken)
+    else:
+        wrapped._find = broken
     for _ in range(2):
         assert (await http(wrapped)).status == 200
     assert wrapped.failures == 2

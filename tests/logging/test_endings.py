@@ -27,7 +27,7 @@ def play(traffic: HTTPTraffic | WebSocketTraffic, steps: Iterable[dict[str, Any]
     """Show a traffic record some messages, a second apart."""
     for second, step in enumerate(steps, start=1):
         if isinstance(step, OSError):
-            traffic.send_failed(step)
+            traffic.failed(step)
         elif step["type"] in RECEIVED:
             traffic.received(step)
         else:
@@ -119,7 +119,7 @@ FAULT = ValueError()
 )
 def test_http_outcome(steps: list[Any], raised: BaseException | None, outcome: str, status: int | None) -> None:
     """The outcome of an HTTP exchange follows from its messages and its exception alone [3.3]."""
-    traffic = HTTPTraffic(0.0, head=False)
+    traffic = HTTPTraffic()
     play(traffic, steps)
     ending = ending_of(traffic, Exchange(), raised, 9.0)
     assert (ending.outcome, ending.status) == (outcome, status)
@@ -172,7 +172,7 @@ def test_websocket_outcome(
     steps: list[Any], raised: BaseException | None, outcome: str, status: int | None, closed: tuple[Any, Any]
 ) -> None:
     """The outcome of a WebSocket session follows from its messages and its exception alone [3.3]."""
-    traffic = WebSocketTraffic(0.0)
+    traffic = WebSocketTraffic()
     play(traffic, steps)
     ending = ending_of(traffic, Exchange(), raised, 9.0)
     assert (ending.outcome, ending.status) == (outcome, status)
@@ -186,12 +186,12 @@ def test_refusal_and_answered_error() -> None:
     refused.refusal = both.refusal = Refusal(503, "overloaded")
     failed.error = both.error = FAULT
     for exchange, outcome in ((refused, "refused"), (failed, "error"), (both, "error")):
-        http, websocket = HTTPTraffic(0.0, head=False), WebSocketTraffic(0.0)
+        http, websocket = HTTPTraffic(), WebSocketTraffic()
         play(http, [start(503), body()])
         play(websocket, [OPEN, close()])
         assert ending_of(http, exchange, None, 1.0).outcome == outcome
         assert ending_of(websocket, exchange, None, 1.0).outcome == outcome
-    assert ending_of(HTTPTraffic(0.0, head=False), failed, asyncio.CancelledError(), 1.0).error is FAULT
+    assert ending_of(HTTPTraffic(), failed, asyncio.CancelledError(), 1.0).error is FAULT
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_refusal_and_answered_error() -> None:
 )
 def test_sizes(data: Any, size: int) -> None:
     """Bodies are counted in bytes, whatever holds them; empty ones are no chunk."""
-    traffic = HTTPTraffic(0.0, head=False)
+    traffic = HTTPTraffic()
     play(traffic, [{"type": "http.request", "body": data, "more_body": False}, start(), body(data)])
     assert (traffic.request_bytes, traffic.response_bytes) == (size, size)
     assert (traffic.request_chunks, traffic.response_chunks) == (bool(size), bool(size))
@@ -209,7 +209,7 @@ def test_sizes(data: Any, size: int) -> None:
 
 def test_missing_keys_count_as_empty() -> None:
     """Messages without a body are legal."""
-    traffic = HTTPTraffic(0.0, head=False)
+    traffic = HTTPTraffic()
     play(
         traffic,
         [{"type": "http.request"}, {"type": "http.response.start", "status": 200}, {"type": "http.response.body"}],
@@ -220,21 +220,22 @@ def test_missing_keys_count_as_empty() -> None:
 @pytest.mark.parametrize(("head", "status"), [(True, 200), (False, 204), (False, 304)])
 def test_no_body_on_the_wire(head: bool, status: int) -> None:
     """What an app sends to HEAD, or with 204 or 304, never reaches the wire and counts as nothing."""
-    traffic = HTTPTraffic(0.0, head=head)
+    traffic = HTTPTraffic()
+    traffic.bodiless = head
     play(traffic, [start(status), body(b"ignored")])
     assert (traffic.response_bytes, traffic.response_chunks) == (0, 0)
 
 
 def test_a_file_sent_by_the_server_has_no_known_size() -> None:
     """Of a path handed to the server the size is not known, and is not guessed."""
-    traffic = HTTPTraffic(0.0, head=False)
+    traffic = HTTPTraffic()
     play(traffic, [start(), {"type": "http.response.pathsend", "path": "/x"}])
     assert traffic.response_bytes is None
 
 
 def test_after_the_end_nothing_counts() -> None:
     """Messages after the end, and a second start, change nothing."""
-    traffic = HTTPTraffic(0.0, head=False)
+    traffic = HTTPTraffic()
     play(traffic, [start(200), body(b"ab"), body(b"cd"), start(500)])
     assert (traffic.status, traffic.response_bytes, traffic.ended) == (200, 2, 2.0)
 
@@ -245,7 +246,7 @@ def test_numbers_may_be_enums() -> None:
     class Code(IntEnum):
         AWAY = 1001
 
-    http, websocket = HTTPTraffic(0.0, head=False), WebSocketTraffic(0.0)
+    http, websocket = HTTPTraffic(), WebSocketTraffic()
     play(http, [start(HTTPStatus.NOT_ACCEPTABLE)])
     play(websocket, [OPEN, ACCEPT, left(Code.AWAY)])
     assert type(http.status) is int
@@ -254,7 +255,7 @@ def test_numbers_may_be_enums() -> None:
 
 def test_websocket_counts() -> None:
     """Messages and bytes are counted each way: text as UTF-8, of two keys one may be None, empty text is a message."""
-    traffic = WebSocketTraffic(0.0)
+    traffic = WebSocketTraffic()
     play(
         traffic,
         [

@@ -1,5 +1,6 @@
 """The access event of LoggingMiddleware: what is written of a request and of a WebSocket session."""
 
+import gc
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -8,12 +9,14 @@ from small_apps import START, echo, hello
 
 from asgi_middleware._core.exchange import add_fields, exchange_of, timing
 from asgi_middleware._core.refusals import Refusal
+from asgi_middleware.compression import CompressionFigures
 from asgi_middleware.logging import (
     FIELDS,
     LoggingMiddleware,
     Redaction,
+    Sampling,
 )
-from asgi_middleware.testing import drive, http, websocket
+from asgi_middleware.testing import drive, http, http_scope, websocket
 
 pytestmark = pytest.mark.anyio
 
@@ -145,7 +148,7 @@ class TestEvent:
     async def test_times(self, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
         """Times are milliseconds; the work after the response stands apart from the duration."""
         ticks = iter([10.0, 10.25, 10.5, 12.5])
-        for module in ("middleware", "observation"):
+        for module in ("middleware", "observation", "access_log"):
             monkeypatch.setattr(f"asgi_middleware.logging.{module}.perf_counter", lambda: next(ticks))
         await http(LoggingMiddleware(hello))
         [line] = lines
@@ -238,3 +241,97 @@ class TestEvent:
         ]
         assert result.json()["request_id"] == lines[0]["request_id"]
         assert lines[1]["accepted"] is False
+
+    @pytest.mark.parametrize(
+        ("figures", "fields"),
+        [
+            (("br", 5000, 900, 0.0025, None), {"compression": "br", "original_bytes": 5000, "compression_ms": 2.5}),
+            ((None, 12, 12, 0.0, "too_small"), {"compression": "too_small"}),
+        ],
+    )
+    async def test_compression(self, lines: Lines, figures: Any, fields: dict[str, Any]) -> None:
+        """What became of the body is on the line: its coding and figures, or why it went out plain."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            scope["asgi_middleware"].compression = CompressionFigures(*figures)
+            await hello(scope, receive, send)
+
+        await http(LoggingMiddleware(app))
+        names = ("compression", "original_bytes", "compression_ms")
+        assert {name: lines[0][name] for name in names if name in lines[0]} == fields
+
+    async def test_cors(self, lines: Lines) -> None:
+        """The CORS class's decision stands on the line."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            exchange = exchange_of(scope)
+            assert exchange is not None
+            exchange.cors = "origin_not_allowed"
+            await hello(scope, receive, send)
+
+        await http(LoggingMiddleware(app))
+        assert lines[0]["cors"] == "origin_not_allowed"
+
+    async def test_an_error_that_the_framework_answers(self, lines: Lines) -> None:
+        """Where a framework answers an exception itself with a status of 500 or more, its class is told [3.5]."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                raise LookupError
+            except LookupError:
+                await send({"type": "http.response.start", "status": 503, "headers": []})
+            await send({"type": "http.response.body"})
+
+        await http(LoggingMiddleware(app))
+        assert (lines[0]["outcome"], lines[0]["error_type"]) == ("error", "LookupError")
+        assert "exception" not in lines[0]
+
+    @pytest.mark.parametrize("answered", [False, True])
+    async def test_a_server_whose_receive_raises(self, answered: bool, lines: Lines) -> None:
+        """An OSError out of the server's receive is a client that left, unless the answer was complete [3.3]."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            if answered:
+                await hello(scope, receive, send)
+            await receive()
+
+        async def receive() -> Any:
+            raise ConnectionResetError
+
+        async def send(message: Any) -> None:
+            return None
+
+        with pytest.raises(ConnectionResetError):
+            await LoggingMiddleware(app)(http_scope(), receive, send)
+        assert lines[0]["outcome"] == ("ok" if answered else "client_disconnect")
+
+    async def test_memory_stays(self, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Neither many requests nor a session of many messages leave anything behind."""
+        monkeypatch.setattr("asgi_middleware.logging.access_log.AccessLog._write", lambda *_: None)
+        wrapped = LoggingMiddleware(hello, sampling=Sampling(rate=0.5), still_running_after=60)
+        scope = http_scope(query_string=b"a=1")
+        asked = {"type": "websocket.receive", "text": "hello"}
+
+        async def talk(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "websocket.accept"})
+            for _ in range(1000):
+                await receive()
+                await send({"type": "websocket.send", "text": "hello"})
+
+        async def receive() -> Any:
+            return asked
+
+        async def send(message: Any) -> None:
+            return None
+
+        chat = LoggingMiddleware(talk)
+        session = {"type": "websocket", "path": "/", "headers": []}
+        held = []
+        gc.collect()
+        for _ in range(3):
+            for _ in range(500):
+                await wrapped(scope, receive, send)
+            await chat(session, receive, send)
+            gc.collect()
+            held.append(len(gc.get_objects()))
+        assert held[2] - held[1] < 100

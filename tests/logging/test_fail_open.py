@@ -36,7 +36,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 async def responses(wrapped: Any) -> list[Any]:
     """Give everything that a server sees, save the id."""
     results: list[Result] = [
-        await http(wrapped, "POST", "/x", body=[b"a", b"b"]),
+        await http(wrapped, "POST", "/x", query_string=b"a=1", body=[b"a", b"b"]),
         await websocket(wrapped, messages=["hi"]),
     ]
     seen: list[Any] = []
@@ -54,25 +54,24 @@ def broken(*_: Any, **__: Any) -> Any:
 
 
 STEPS = [
-    f"{ROOM}.request_ids.RequestIds.choose",
-    f"{ROOM}.request_ids.RequestIds.rewrite",
+    f"{ROOM}.request_ids.RequestIds.give",
     f"{ROOM}.middleware.carriers_of",
-    f"{ROOM}.middleware.trace_of",
+    f"{ROOM}.request_ids.random_word",
     f"{ROOM}.middleware.bind_request",
-    f"{ROOM}.observation.with_header",
+    f"{ROOM}.middleware.open_road",
+    f"{ROOM}.observation.HTTPObservation.start",
     f"{ROOM}.observation.perf_counter",
     f"{ROOM}.traffic.HTTPTraffic.received",
     f"{ROOM}.traffic.HTTPTraffic.sending",
     f"{ROOM}.traffic.WebSocketTraffic.received",
     f"{ROOM}.traffic.WebSocketTraffic.sending",
     f"{ROOM}.traffic.body_size",
-    f"{ROOM}.middleware.ending_of",
-    f"{ROOM}.middleware.LoggingMiddleware._level_of",
-    f"{ROOM}.middleware._is_enabled",
+    f"{ROOM}.access_log.ending_of",
+    f"{ROOM}.access_log.usual_ending",
+    f"{ROOM}.access_log._is_enabled",
     f"{ROOM}.access_event.AccessEvents.describe",
+    f"{ROOM}.access_event.AccessEvents.describe_request",
     f"{ROOM}.access_event.route_of",
-    f"{ROOM}.access_event.request_ids",
-    f"{ROOM}.access_event.clean_text",
     f"{ROOM}.redaction.Redactor.path",
     f"{ROOM}.redaction.Redactor.query",
 ]

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgi_middleware._core.headers import index_headers
 from asgi_middleware.logging import Correlation, generate_request_id, is_safe_request_id
 from asgi_middleware.logging.failures import Failures
 from asgi_middleware.logging.request_ids import RequestIds, carriers_of
@@ -118,7 +117,7 @@ def test_generated_ids_differ_after_fork() -> None:
 def test_choice(headers: list[tuple[bytes, bytes]], expected: str | None) -> None:
     """The first id by priority is taken if safe and unambiguous, else one is made; values are never joined [3.1]."""
     chooser, failures = ids(generator=lambda: "made")
-    assert chooser.choose(index_headers(headers)) == (expected or "made")
+    assert chooser.choose(chooser.find(headers), {}) == (expected or "made")
     assert failures.count == 0
 
 
@@ -137,7 +136,7 @@ def test_generator_rubbish(rubbish: Callable[[], Any], capsys: pytest.CaptureFix
     """A generator that raises or gives an unusable id is passed over, counted and told once [3.1]."""
     chooser, failures = ids(generator=rubbish)
     for count in (1, 2):
-        assert is_safe_request_id(chooser.choose(index_headers([])))
+        assert is_safe_request_id(chooser.choose([], {}))
         assert failures.count == count
     assert capsys.readouterr().err.count("asgi_middleware:") == 1
 
@@ -147,7 +146,7 @@ def test_generator_rubbish(rubbish: Callable[[], Any], capsys: pytest.CaptureFix
 def test_transformer_rubbish(rubbish: Callable[[str], Any]) -> None:
     """A transformer that raises or gives an unusable id leaves the id as it was."""
     chooser, failures = ids(transformer=rubbish)
-    assert chooser.choose(index_headers([(b"x-request-id", b"one")])) == "one"
+    assert chooser.choose(chooser.find([(b"x-request-id", b"one")]), {}) == "one"
     assert failures.count == 1
 
 
@@ -155,17 +154,18 @@ def test_transformer_rubbish(rubbish: Callable[[str], Any]) -> None:
 def test_hooks() -> None:
     """The validator can turn safe ids down, the transformer changes every id; a validator that raises turns down."""
     strict, _ = ids(validator=lambda one: one.startswith("ok"), generator=lambda: "made", transformer=str.upper)
-    assert strict.choose(index_headers([(b"x-request-id", b"ok-1")])) == "OK-1"
-    assert strict.choose(index_headers([(b"x-request-id", b"no-1")])) == "MADE"
+    assert strict.choose(strict.find([(b"x-request-id", b"ok-1")]), {}) == "OK-1"
+    assert strict.choose(strict.find([(b"x-request-id", b"no-1")]), {}) == "MADE"
     broken, failures = ids(validator=raises, generator=lambda: "made")
-    assert broken.choose(index_headers([(b"x-request-id", b"ok-1")])) == "made"
+    assert broken.choose(broken.find([(b"x-request-id", b"ok-1")]), {}) == "made"
     assert failures.count == 1
 
 
 @given(st.binary(max_size=200))
 def test_whatever_a_client_sends_the_id_is_safe(raw: bytes) -> None:
     """No bytes of a client become an unsafe id."""
-    chosen = ids()[0].choose(index_headers([(b"x-request-id", raw)]))
+    chooser = ids()[0]
+    chosen = chooser.choose(chooser.find([(b"x-request-id", raw)]), {})
     assert is_safe_request_id(chosen)
     assert chosen.isascii()
     assert len(chosen) <= 128

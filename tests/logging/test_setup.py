@@ -15,6 +15,7 @@ import structlog
 from asgi_middleware._core.config import ConfigurationError
 from asgi_middleware._core.exchange import Exchange, current_exchange
 from asgi_middleware.logging import LoggingMiddleware, configure_structlog, setup
+from asgi_middleware.logging.timestamps import Timestamps
 from asgi_middleware.testing import http
 
 pytestmark = pytest.mark.usefixtures("logging_state")
@@ -183,7 +184,7 @@ def test_orjson_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     try:
         importlib.reload(setup)
-        assert setup._dumps({"a": 1}) == b'{"a":1}'
+        assert setup._dumps({"a": 1}) == b'{"a":1}\n'
         assert setup._dumps is setup._standard_dumps
     finally:
         monkeypatch.undo()
@@ -296,15 +297,10 @@ def test_standard_output_of_a_process() -> None:
 
 def test_timestamps(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time is UTC with six digits, whatever second came before."""
-    stamp = setup.Timestamps()
+    stamp = Timestamps()
     found = []
-    for now in (
-        1_700_000_000_000_001_999,
-        1_700_000_000_999_999_999,
-        1_700_000_001_000_000_000,
-        1_699_999_999_500_000_000,
-    ):
-        monkeypatch.setattr("asgi_middleware.logging.setup.time.time_ns", lambda now=now: now)
+    for now in (1_700_000_000.000_001_5, 1_700_000_000.999_999_5, 1_700_000_001.0, 1_699_999_999.5):
+        monkeypatch.setattr("asgi_middleware.logging.timestamps.time.time", lambda now=now: now)
         found.append(stamp(None, "info", {})["timestamp"])
     assert found == [
         "2023-11-14T22:13:20.000001Z",

@@ -2,7 +2,6 @@
 
 import pytest
 
-from asgi_middleware._core.headers import index_headers
 from asgi_middleware.logging.trace_context import (
     RANDOM,
     TraceContext,
@@ -114,7 +113,7 @@ def test_long_tracestate_loses_long_members_first() -> None:
 
 def trace(mode: TraceMode, *headers: tuple[bytes, bytes]) -> TraceContext | None:
     """Give the trace context of a request with these headers."""
-    return trace_of(index_headers(list(headers)), mode)
+    return trace_of(list(headers), mode)
 
 
 def test_continue() -> None:

@@ -13,8 +13,6 @@ from asgi_middleware._core.exchange import Exchange, add_fields, enter
 from asgi_middleware.logging import (
     LoggingMiddleware,
 )
-from asgi_middleware.logging.observation import Observation
-from asgi_middleware.logging.traffic import HTTPTraffic, WebSocketTraffic
 from asgi_middleware.testing import drive, http, http_scope, lifespan
 
 pytestmark = pytest.mark.anyio
@@ -191,9 +189,3 @@ class TestTransparency:
         assert exchange.scope is not None
         assert exchange.scope["path_template"] == "/x"
         assert "path_template" not in scope
-
-
-@pytest.mark.parametrize("kind", [Observation, HTTPTraffic, WebSocketTraffic, LoggingMiddleware])
-def test_records_hold_no_dict(kind: type) -> None:
-    """What is made per connection, and the class itself, has slots and no dict."""
-    assert kind.__dictoffset__ == 0

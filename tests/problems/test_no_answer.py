@@ -126,19 +126,52 @@ class TestNoAnswer:
         assert exchange.error is None
         assert not errors.records
 
-    async def test_send_fails(self, errors: pytest.LogCaptureFixture) -> None:
-        """An OSError out of send is the client's leaving: it goes on unchanged."""
+    @pytest.mark.parametrize("failing", [0, 1, 2])
+    async def test_send_fails(self, failing: int, errors: pytest.LogCaptureFixture) -> None:
+        """An OSError out of send, of whichever message, is the client's leaving: it goes on unchanged."""
         gone = OSError("gone")
+        sent: list[Any] = []
 
         async def send(message: Any) -> None:
-            raise gone
+            sent.append(message)
+            if len(sent) > failing:
+                raise gone
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await send(START)
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            await send({"type": "http.response.body"})
 
         with pytest.raises(OSError, match="gone") as caught:
             await ProblemDetailsMiddleware(app)(http_scope(), anyio.sleep_forever, send)
         assert caught.value is gone
+        assert len(sent) == failing + 1
+        assert errors.records == []
+
+    async def test_an_oserror_of_the_apps_own(self, errors: pytest.LogCaptureFixture) -> None:
+        """An OSError that is the app's own is a fault like any other, after the end of a response, too."""
+        assert (await http(ProblemDetailsMiddleware(raising(FileNotFoundError())))).status == 500
+        last = {"type": "http.response.body"}
+        await http(ProblemDetailsMiddleware(raising(FileNotFoundError(), START, last)))
+        assert len(errors.records) == 2
+
+    @pytest.mark.parametrize("kind", ["http", "websocket"])
+    async def test_client_leaves_after_the_end(self, kind: str, errors: pytest.LogCaptureFixture) -> None:
+        """A disconnect that comes after the end is how every connection ends: an exception then is noted."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            if kind == "http":
+                await send(START)
+                await send({"type": "http.response.body"})
+            else:
+                await send({"type": "websocket.accept"})
+                await send({"type": "websocket.close", "code": 1000})
+            await receive()
+            raise FAULT.with_traceback(None)
+
+        scope = http_scope() if kind == "http" else websocket_scope()
+        await drive(ProblemDetailsMiddleware(app), scope, [{"type": f"{kind}.disconnect", "code": 1000}])
+        assert len(errors.records) == 1
 
     async def test_answer_cannot_be_sent(self, errors: pytest.LogCaptureFixture) -> None:
         """A client that leaves while it is being answered hides no exception: that one is logged."""

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from asgi_middleware._core.config import ConfigurationError
-from asgi_middleware._core.exchange import enter, exchange_of
+from asgi_middleware._core.exchange import enter
 from asgi_middleware.logging import LoggingMiddleware
 from asgi_middleware.problems import ProblemDetailsMiddleware, Refusal
 from asgi_middleware.testing import drive, http, http_scope, lifespan, websocket
@@ -85,14 +85,27 @@ class TestLogging:
         assert exchange.refusal is not None
         assert exchange.refusal.status == 500
 
+    async def test_what_is_not_noted(self, errors: pytest.LogCaptureFixture) -> None:
+        """Where nobody logs, the exception is not kept; where the app has answered, no refusal is."""
+        scope, exchange = enter(http_scope())
+        await drive(ProblemDetailsMiddleware(raising(FAULT)), scope)
+        assert exchange.error is None
+        assert exchange.refusal is not None
+        exchange.refusal = None
+        await drive(ProblemDetailsMiddleware(raising(FAULT, START, {"type": "http.response.body"})), scope)
+        assert exchange.refusal is None
+
     @pytest.mark.parametrize("reraise", [False, True])
     @pytest.mark.parametrize("logged", [False, True], ids=["alone", "logged"])
     async def test_no_circle(self, reraise: bool, logged: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         """An exception that was answered is freed with its request, without the garbage collector."""
         alive: list[weakref.ref[Any]] = []
 
+        class Watched:
+            """Whatever hangs on the scope."""
+
         async def app(scope: Any, receive: Any, send: Any) -> None:
-            alive.append(weakref.ref(scope["asgi_middleware"]))
+            alive.append(weakref.ref(scope["watched"]))
             raise SoldOut
 
         async def discard(message: Any) -> None:
@@ -104,7 +117,8 @@ class TestLogging:
         gc.disable()
         try:
             with capture_logs(), suppress(SoldOut):
-                await (LoggingMiddleware(wrapped) if logged else wrapped)(http_scope(), anyio.sleep_forever, discard)
+                outermost: Any = LoggingMiddleware(wrapped) if logged else wrapped
+                await outermost(http_scope() | {"watched": Watched()}, anyio.sleep_forever, discard)
             assert alive[0]() is None
         finally:
             gc.enable()
@@ -174,12 +188,12 @@ class TestTransparency:
         assert [id(message) for message in result.sent] == [id(message) for message in sent]
 
     async def test_scope_is_shared(self) -> None:
-        """The server's scope stays as it was; the app finds the Exchange."""
+        """The app gets the very scope, which stays as it was."""
         scope = http_scope()
         before = dict(scope)
 
         async def app(inner: Any, receive: Any, send: Any) -> None:
-            assert exchange_of(inner) is not None
+            assert inner is scope
             await send(START)
             await send({"type": "http.response.body"})
 
