@@ -44,6 +44,10 @@ class Exchanged(Protocol):
     def name(self) -> str:
         """The name in the table."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether subjects may wait for something: then an event loop runs."""
+
     def app(self) -> App:
         """Give the bare app of this scenario."""
 
@@ -65,6 +69,7 @@ class Scenario:
         chunks: How many messages the body goes out in; more than one carry no Content-Length.
         content_type: The app's content type.
         reads_body: Whether the app reads the request's body.
+        waits: Whether subjects may wait for something: then an event loop runs.
     """
 
     name: str
@@ -76,6 +81,7 @@ class Scenario:
     chunks: int = 1
     content_type: bytes = b"application/json"
     reads_body: bool = False
+    waits: bool = False
 
     def app(self) -> App:
         """Give the bare app of this scenario."""
@@ -149,11 +155,13 @@ class Echo:
         name: The name in the table.
         messages: How many messages the client sends.
         headers: Headers besides those of a browser.
+        waits: As for HTTP.
     """
 
     name: str
     messages: int
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    waits: bool = False
 
     def app(self) -> App:
         """Give an app that accepts and echoes."""

@@ -10,13 +10,22 @@ NOTHING: Final = "a pass-through wrapper"
 SEND_ONLY: Final = "a send wrapper"
 
 
+class PassThrough:
+    """A class that does nothing, in the shape that every middleware has."""
+
+    __slots__ = ("app",)
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Call the app."""
+        await self.app(scope, receive, send)
+
+
 def pass_through(app: App) -> App:
     """Give a wrapper that does nothing."""
-
-    async def wrapper(scope: Any, receive: Any, send: Any) -> None:
-        await app(scope, receive, send)
-
-    return wrapper
+    return PassThrough(app)
 
 
 def wrap_send(app: App) -> App:

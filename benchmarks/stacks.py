@@ -157,5 +157,5 @@ def _row(*, codec: bool) -> Row:
 
 def full(*, codec: bool) -> Scenario:
     """Give the scenario of the whole stack: a browser's request from another origin with a token."""
-    scenario = Routed("GET, whole stack" + (", zstd" if codec else ""), headers=(ORIGIN,))
+    scenario = Routed("GET, whole stack" + (", zstd" if codec else ""), headers=(ORIGIN,), waits=True)
     return with_token(scenario)

@@ -95,6 +95,7 @@ BROTLI_ASGI = Subject("brotli_asgi:BrotliMiddleware", {"quality": 4})
 ZSTD_ASGI = Subject("zstd_asgi:ZstdMiddleware", {"level": 3})
 UNCOMPRESSED = (scenarios.SMALL, scenarios.NO_ENCODING, scenarios.IMAGE)
 OUR_LIMIT = Subject("asgi_middleware.limits:RequestBodyLimitMiddleware", BODY_LIMIT)
+BODY_LIMIT_BESIDE = replace(OUR_LIMIT, label="our body limit")
 THEIR_LIMIT = Subject("starlette.middleware.body_limit:RequestBodyLimitMiddleware", BODY_LIMIT)
 CONTENT_SIZE_LIMIT = Subject("content_size_limit_asgi:ContentSizeLimitMiddleware", {"max_content_size": 1_000_000})
 IDS = (
@@ -159,6 +160,12 @@ def rows() -> list[Row]:
             Row("body limit", scenario, OUR_LIMIT, (THEIR_LIMIT, CONTENT_SIZE_LIMIT))
             for scenario in (scenarios.SIMPLE, scenarios.UPLOAD, scenarios.UPLOAD_IN_CHUNKS)
         ),
+        *(
+            Row("body clock", scenario, Subject("asgi_middleware.limits:BodyTimeoutMiddleware"), (BODY_LIMIT_BESIDE,))
+            for scenario in (scenarios.SIMPLE, scenarios.UPLOAD)
+        ),
+        Row("head limit", scenarios.SIMPLE, Subject("asgi_middleware.limits:HeaderLimitMiddleware")),
+        Row("WebSocket limits", scenarios.ECHO, Subject("asgi_middleware.limits:WebSocketMessageLimitMiddleware")),
         *(row for coding in ("gzip", "br", "zstd") for row in _codings(coding)),
     ]
 
