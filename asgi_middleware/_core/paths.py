@@ -6,6 +6,8 @@ A rule that frees some paths from a check must not be talked into freeing others
   there as they are. ``raw_path`` keeps the bytes, where the server gives it.
 - Routers differ. Some serve ``/admin`` for ``//admin``, ``/admin/`` or ``/ADMIN``, some answer 404, some decode once
   more, some merge slashes and leave dot segments alone.
+- Routers that match by ``re.match`` and ``$`` (Starlette, FastAPI, many a Django pattern) serve ``/admin`` also for the
+  path with a line break behind it: ``$`` holds before the last one, too. URL parsers drop such characters anywhere.
 - Most servers pass on a target in absolute form as it came (RFC 9112 3.2.2). Then ``http://host/admin`` is the path,
   and some frameworks read ``/admin`` in it.
 - ``root_path`` is part of ``path`` under some servers and not under others (ASGI HTTP specification, "HTTP connection
@@ -41,8 +43,13 @@ _AMBIGUOUS_RAW: Final = re.compile(rb"%(?:00|2[35d-f]|3[0-9bf]|4[1-9a-f]|5[0-9ac
 # Path parameters (RFC 3986 3.3), which some routers cut off.
 _PARAMETERS: Final = re.compile(r";[^/]*")
 _SLASHES: Final = re.compile(r"//+")
-# Characters of an ambiguous path of which every reading is tried; each reading costs a pass over the path.
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
+# Letters beyond ASCII that match one of it where letter case is ignored (as ``re.IGNORECASE`` does), which ``lower``
+# leaves as they are: dotted and dotless i, long s.
+_LOOKALIKES: Final = str.maketrans("\u0130\u0131\u017f", "iis")
+# Characters of an ambiguous path of which every reading is tried, and how many readings; each costs a pass over it.
 _LONGEST_AMBIGUOUS: Final = 1024
+_MOST_READINGS: Final = 32
 
 
 class _Rule(NamedTuple):
@@ -120,7 +127,7 @@ class PathRules:
                 patterns.append(_Rule(method, compile_path(path)))
             else:
                 _add(exact, path, method)
-                _add(folded, path.lower(), method)
+                _add(folded, _lowered(path), method)
         patterns += given
         self._rules = _Table(exact, tuple(patterns))
         self._folded = _Table(folded, tuple(_Rule(method, _fold(pattern)) for method, pattern in patterns))
@@ -148,30 +155,24 @@ class PathRules:
     def concerns(self, scope: Scope) -> bool:
         """Tell whether any reading of the path matches: literal or canonical, in any letter case, and so on.
 
-        An ambiguous path of more than 1,024 characters is concerned without being read.
+        An ambiguous path of more than 1,024 characters, or of more than 32 readings, is concerned without being read.
         """
-        path = scope.get("path")
-        if not isinstance(path, str):
+        return self.concerns_any(path_forms(scope), scope.get("method"))
+
+    def concerns_any(self, forms: Iterable[str] | None, method: str | None) -> bool:
+        """Tell the same of forms that :func:`path_forms` gave: for several sets of rules about one request."""
+        if forms is None:
             return True
-        method = scope.get("method")
         if method is not None:
             method = method.upper()  # some servers pass "get" on as the client sent it
-        ambiguous = is_ambiguous(path, scope.get("raw_path"))
-        if not ambiguous and not scope.get("root_path"):
-            # Without empty and dot segments, a trailing slash is all that the canonical form lacks.
-            return self._meets(path.rstrip("/") or "/", method)
-        if ambiguous and len(path) > _LONGEST_AMBIGUOUS:
-            return True
-        return any(
-            self._meets(form, method)
-            for reading in _readings(path, scope, ambiguous=ambiguous)
-            for form in (reading, _SLASHES.sub("/", f"/{reading}").rstrip("/"), canonical_path(reading))
-        )
-
-    def _meets(self, path: str, method: str | None) -> bool:
-        folded = self._folded.match_canonical(path.lower(), method)
-        # A pattern of the caller's may also say what must not stand there, and then it matches less without case.
-        return folded or (bool(self._given.patterns) and self._given.match_canonical(path, method))
+        folded, given = self._folded, self._given
+        for form in forms:
+            # A pattern of the caller's may also say what must not stand there, and then it matches less without case.
+            if folded.match_canonical(_lowered(form), method) or (
+                given.patterns and given.match_canonical(form, method)
+            ):
+                return True
+        return False
 
 
 def app_path(scope: Scope) -> str | None:
@@ -219,11 +220,39 @@ def is_ambiguous(path: str, raw_path: bytes | None) -> bool:
     return raw_path is not None and _AMBIGUOUS_RAW.search(raw_path.split(b"?", 1)[0]) is not None
 
 
+def path_forms(scope: Scope) -> Iterable[str] | None:
+    """Give every form in which a router could read a request's path; None where there are too many to try them all.
+
+    Each form costs a match with each rule, and a client chooses the path. So they are made once for all rules.
+    """
+    path = scope.get("path")
+    if not isinstance(path, str):
+        return None
+    ambiguous = is_ambiguous(path, scope.get("raw_path"))
+    if not ambiguous and not scope.get("root_path"):
+        # Without empty and dot segments, a trailing slash is all that the canonical form lacks.
+        return (path.rstrip("/") or "/",)
+    if ambiguous and len(path) > _LONGEST_AMBIGUOUS:
+        return None
+    found = _readings(path, scope, ambiguous=ambiguous)
+    if len(found) > _MOST_READINGS:
+        return None
+    forms = set()
+    for reading in found:
+        merged = _SLASHES.sub("/", f"/{reading}")
+        forms |= {reading, merged.rstrip("/") or "/"}
+        if "/." in merged:
+            forms.add(canonical_path(merged))
+    return forms
+
+
 def readings(path: str, raw_path: bytes | None) -> set[str] | None:
-    """Give every form in which a router could read an ambiguous path; None where it is too long to try them all."""
+    """Give every form in which a router could read an ambiguous path; None where there are too many to try them all."""
     if len(path) > _LONGEST_AMBIGUOUS:
         return None
     found = _readings(path, {"raw_path": raw_path}, ambiguous=True)
+    if len(found) > _MOST_READINGS:
+        return None
     return {form for reading in found for form in (reading, _SLASHES.sub("/", f"/{reading}"), canonical_path(reading))}
 
 
@@ -233,7 +262,7 @@ def _readings(path: str, scope: Scope, *, ambiguous: bool) -> set[str]:
     raw_path = scope.get("raw_path")
     if ambiguous and raw_path is not None:
         readings.add(raw_path.split(b"?", 1)[0].decode("latin-1"))
-    if not path.startswith("/"):
+    if not path.startswith("/") or path.startswith("//"):
         readings |= {_without_authority(reading) for reading in readings}
     root = scope.get("root_path") or ""
     for prefix in {root, root.rstrip("/")} - {""}:
@@ -241,14 +270,15 @@ def _readings(path: str, scope: Scope, *, ambiguous: bool) -> set[str]:
         readings |= {f"/{reading.partition(prefix)[2].lstrip('/')}" for reading in readings if prefix in reading}
     if ambiguous:
         readings |= {unquote(reading) for reading in readings}
+        readings |= {_CONTROLS.sub("", reading) for reading in readings}
         readings |= {reading.replace("\\", "/") for reading in readings}
         readings |= {_PARAMETERS.sub("", reading) for reading in readings}
-        readings |= {re.split(r"[?#]", reading, maxsplit=1)[0] for reading in readings}
+        readings |= {re.split(r"[?#\x00]", reading, maxsplit=1)[0] for reading in readings}
     return readings
 
 
 def _without_authority(target: str) -> str:
-    """Give the path of a target in absolute form."""
+    """Give the path of a target in absolute form, or of one that begins like an authority (RFC 3986 4.2)."""
     try:
         return urlsplit(target).path
     except ValueError:
@@ -262,6 +292,11 @@ def _add(exact: dict[str, set[str] | None], path: str, method: str | None) -> No
         exact[path] = None
     elif methods is not None:
         methods.add(method)
+
+
+def _lowered(path: str) -> str:
+    """Give a path in the one letter case in which rules that tighten compare."""
+    return (path if path.isascii() else path.translate(_LOOKALIKES)).lower()
 
 
 def _fold(pattern: re.Pattern[str]) -> re.Pattern[str]:

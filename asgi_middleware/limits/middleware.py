@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
-from typing import Final
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Final
 
 from asgi_middleware._core.config import Problems
-from asgi_middleware._core.exchange import SCOPE_KEY, Exchange, enter
-from asgi_middleware._core.headers import HeaderIndex
-from asgi_middleware._core.messages import body_size, ends_response
+from asgi_middleware._core.exchange import exchange_of, listed_headers
+from asgi_middleware._core.messages import size_of
 from asgi_middleware._core.refusals import Refusal
-from asgi_middleware._core.types import ASGIApp, Message, Receive, Scope, Send
-from asgi_middleware.limits.body_limit import declared_length, drain, waits_for_continue
+from asgi_middleware._core.takeover import Takeover, drop
+from asgi_middleware.limits.body_limit import (
+    FRAMING,
+    KnownLengths,
+    SizesByPath,
+    declared_length,
+    drain,
+    waits_for_continue,
+)
+from asgi_middleware.limits.budget import BodyBudget, Bound, Share, SharedBound
+from asgi_middleware.limits.errors import BodyTooLargeError
+from asgi_middleware.limits.takeover import collect, holding_back, messages_of
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Awaitable
+
+    from asgi_middleware._core.types import ASGIApp, HeaderList, Message, Receive, Scope, Send
 
 _log: Final = logging.getLogger("asgi_middleware.limits")
 
@@ -22,20 +39,12 @@ _TOO_LARGE: Final = Refusal(
 _MALFORMED_LENGTH: Final = Refusal(
     400, "malformed_content_length", detail="The Content-Length header is malformed or contradicts itself."
 )
-
-# What has become of a request. Above _UNFED nothing of the app's goes out any more.
-_OPEN: Final = 0  # all is well
-_UNFED: Final = 1  # a complete answer, or another class's refusal, is out; only the rest of the body is withheld
-_REFUSED: Final = 2  # the 413 is ours
-_CUT: Final = 3  # an answer, the app's or ours, has begun and cannot be completed
-
-
-class BodyTooLargeError(Exception):
-    """A body ran over the limit, and the response is cut short; raised to the server so that it ends the connection."""
-
-    def __init__(self) -> None:
-        """Say what happened."""
-        super().__init__("the request body ran over the limit, and the response could not be completed")
+_LENGTH_REQUIRED: Final = Refusal(
+    411, "length_required", detail="A request with a body must declare its length in Content-Length."
+)
+# Methods of which hardly any request has a body, and HTTP versions in which the head tells that there is none.
+_BODILESS: Final = frozenset({"GET", "HEAD"})
+_HTTP_1: Final = frozenset({"1.1", "1.0", "1"})
 
 
 class RequestBodyLimitMiddleware:
@@ -47,10 +56,10 @@ class RequestBodyLimitMiddleware:
     decompressed size.
 
     A declared length over the limit is refused before the app is called and before anything is read, so a client that
-    asks with ``Expect: 100-continue`` sends nothing. Bytes are counted in any case. When they pass the limit, the 413
-    goes out at once; from then on the app receives ``http.disconnect``, what it sends is dropped, and what it raises
-    is swallowed. When the app had begun its own response by then, the connection is aborted by
-    :class:`BodyTooLargeError`. A Content-Length that is malformed or contradicts itself is a 400.
+    asks with ``Expect: 100-continue`` sends nothing. Whatever has a body by its head is counted besides. When the bytes
+    pass the limit, the 413 goes out at once; from then on the app receives ``http.disconnect``, what it sends is
+    dropped, and what it raises is swallowed. When the app had begun its own response by then, the connection is aborted
+    by :class:`BodyTooLargeError`. A Content-Length that is malformed or contradicts itself is a 400.
 
     After a 413 the rest of the upload is read and thrown away for a while, because a client that is still sending when
     the connection closes loses the answer::
@@ -61,15 +70,22 @@ class RequestBodyLimitMiddleware:
         async def app(scope, receive, send): ...
 
 
-        app = RequestBodyLimitMiddleware(app, max_body_size=1_000_000)
+        app = RequestBodyLimitMiddleware(app, max_body_size=1_000_000, overrides={"/upload": 100_000_000})
 
     Args:
         app: The ASGI app.
         max_body_size: The largest body that passes, in bytes, 0 or more; 0 lets only empty bodies pass. Required:
             there is no value that is right for every app.
-        enforce_content_length: Whether a body that is longer than its Content-Length counts as too large, even within
-            the limit. On by default. Turn it off where a class outside this one decompresses bodies and leaves the
-            header.
+        overrides: Other sizes for some paths: a path rule (``"/upload"``, ``"/files/**"``, ``"PUT /blobs/*"``, or a
+            compiled pattern) to bytes, or to None for no limit.
+        require_content_length: Whether a body needs a Content-Length: 411 for one in chunks. Off by default.
+        enforce_content_length: Whether the head is believed: a body that is longer than its Content-Length counts as
+            too large, even within the limit, and a GET over HTTP/1 that announces no body has none and is not counted
+            (RFC 9112 6.3). On by default. Turn it off where a class outside this one changes bodies and leaves the
+            head; then every request is counted, and only the limit.
+        on_exceeded: Gives the answer in place of the 413: called with the scope, gives an ASGI app such as a Starlette
+            response. Its messages are collected, so it cannot stream. None for a problem document.
+        budget: A :class:`BodyBudget` that bounds the bytes of all requests together, or None.
         drain_timeout: Seconds for which the rest of a refused body is read, so that the client sees the answer; 0
             closes at once. 5 by default: long enough for most uploads to notice.
         drain_bytes: Bytes of a refused body that are read at most; 0 closes at once. 32 MiB by default.
@@ -77,176 +93,235 @@ class RequestBodyLimitMiddleware:
     Raises:
         ConfigurationError: Some options are wrong; every one is listed with its fix.
 
-    Source: RFC 9110 8.6, 10.1.1, 15.5.14; RFC 9112 6.3, 9.6, 11.2.
+    Source: RFC 9110 8.6, 10.1.1, 15.5.12, 15.5.14; RFC 9112 6.3, 9.6, 11.2.
     """
 
-    __slots__ = ("_drain_bytes", "_drain_timeout", "_enforce_content_length", "_max_body_size", "app")
+    __slots__ = (
+        "_bodiless",
+        "_budget",
+        "_drain_bytes",
+        "_drain_timeout",
+        "_enforce_content_length",
+        "_lengths",
+        "_max_body_size",
+        "_on_exceeded",
+        "_require_content_length",
+        "_sizes",
+        "app",
+    )
 
     def __init__(
         self,
         app: ASGIApp,
         *,
         max_body_size: int,
+        overrides: Mapping[str | re.Pattern[str], int | None] | None = None,
+        require_content_length: bool = False,
         enforce_content_length: bool = True,
+        on_exceeded: Callable[[Scope], ASGIApp] | None = None,
+        budget: BodyBudget | None = None,
         drain_timeout: float = 5.0,
         drain_bytes: int = 32 * 1024 * 1024,
     ) -> None:
         """Check the options; see the class."""
         problems = Problems("RequestBodyLimitMiddleware")
-        problems.integer("max_body_size", max_body_size, minimum=0)
+        sized = problems.integer("max_body_size", max_body_size, minimum=0)
+        self._sizes = SizesByPath(max_body_size if sized else 0, {} if overrides is None else overrides, problems)
+        problems.boolean("require_content_length", require_content_length)
         problems.boolean("enforce_content_length", enforce_content_length)
+        problems.callable("on_exceeded", on_exceeded, optional=True)
+        given: object = budget
+        if given is not None and not isinstance(given, BodyBudget):
+            problems.add("budget", budget, "is no BodyBudget", fix="pass BodyBudget(256_000_000)", code="not_a_budget")
         problems.number("drain_timeout", drain_timeout, minimum=0)
         problems.integer("drain_bytes", drain_bytes, minimum=0)
         problems.raise_if_any()
         self.app = app
         self._max_body_size = max_body_size
+        self._require_content_length = require_content_length
         self._enforce_content_length = enforce_content_length
+        self._on_exceeded = on_exceeded
+        self._budget = budget
         self._drain_timeout = drain_timeout
         self._drain_bytes = drain_bytes if drain_timeout else 0
+        # The short ways are for what the head settles, where neither path nor budget has a say in it.
+        plain = enforce_content_length and not self._sizes and budget is None
+        self._lengths = KnownLengths(max_body_size if plain else -1)
+        self._bodiless = _BODILESS if plain and not require_content_length else frozenset()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse by the declared length, or count what the app reads."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        scope, exchange = enter(scope)
-        headers = exchange.headers(scope)
-        limit = self._max_body_size
-        if b"content-length" in headers:
-            verdict = self._judge(headers)
-            if isinstance(verdict, Refusal):
-                lingers = verdict is _TOO_LARGE and not waits_for_continue(headers)
-                await self._give(self._answer(verdict, scope, lingers=lingers), receive, send)
-                return
-            limit = verdict
-        await self._count(limit, scope, receive, send)
+        headers = scope["headers"]
+        if type(headers) is not list:
+            scope, headers = listed_headers(scope)
+        left: int | None = None
+        for name, value in headers:
+            if name in FRAMING:
+                if left is not None or name != b"content-length":
+                    left = -1
+                    break
+                left = self._lengths[value]
+        if left is None:
+            if scope["method"] in self._bodiless and scope["http_version"] in _HTTP_1:
+                # The head says that there is no body (RFC 9112 6.3), and the server holds the client to that.
+                await self.app(scope, receive, send)
+            else:
+                await self._admit(None, scope, receive, send)
+            return
+        if left < 0:
+            await self._judge([pair for pair in headers if pair[0] in FRAMING], scope, receive, send)
+            return
+        # The server holds the body to what the head declares (RFC 9112 6.3, RFC 9113 8.1.1). So this count runs over
+        # only where a class outside this one has put another body in place, and `send` needs no wrapper that would
+        # have to know how far the response has got. A method of a list costs half of what a closure does.
+        countdown = [left, receive, scope]
+        await self.app(scope, MethodType(_receive_declared, countdown), send)
+        if countdown[0] < 0:
+            raise BodyTooLargeError
+
+    async def _judge(self, framing: HeaderList, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse by what the head declares, or go on."""
+        try:
+            declared = declared_length(framing)
+        except ValueError:
+            await self._refuse(_MALFORMED_LENGTH, scope, receive, send)
+            return
+        await self._admit(declared, scope, receive, send, chunked=declared is None)
+
+    async def _admit(
+        self, declared: int | None, scope: Scope, receive: Receive, send: Send, *, chunked: bool = False
+    ) -> None:
+        """Refuse by the declared length, or set the bound to count by."""
+        limit = self._sizes.size_for(scope) if self._sizes else self._max_body_size
+        beyond = _TOO_LARGE
+        if declared is None:
+            if self._require_content_length:
+                if chunked:
+                    await self._refuse(_LENGTH_REQUIRED, scope, receive, send)
+                    return
+                limit, beyond = 0, _LENGTH_REQUIRED  # where a body comes after all, as HTTP/2 allows
+        elif declared > limit:
+            await self._refuse(_TOO_LARGE, scope, receive, send)
+            return
+        elif self._enforce_content_length:
+            limit = declared
+        if self._budget is None:
+            await self._count(Bound(limit, beyond), scope, receive, send)
+            return
+        size = declared or 0
+        if not await self._budget.reserve(size):
+            await self._refuse(self._budget.refusal, scope, receive, send)
+            return
+        share = Share(self._budget, size)
+        try:
+            await self._count(SharedBound(limit, beyond, share, self._budget.refusal), scope, receive, send)
+        finally:
+            share.give_back()
 
     async def _count(  # noqa: C901 -- closures over local names: an object per request would cost more
-        self, limit: int, scope: Scope, receive: Receive, send: Send
+        self, bound: Bound, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Run the app, and stop it when it reads more than `limit` bytes."""
+        """Run the app, and take the request away from it when it reads more than it may."""
         received = 0
-        progress = _Progress()
+        limit = bound.size
+        start: Message | None = None
+        last: Message | None = None
+        taken: Takeover | None = None
 
         async def receive_within_limit() -> Message:
-            nonlocal received
-            if progress.state == _OPEN:
-                message = await receive()
-                # Another task of the app may have run over the limit meanwhile.
-                if progress.state == _OPEN:
-                    if message["type"] != "http.request":
-                        return message
-                    received += body_size(message)
-                    if received <= limit:
-                        return message
-                    await self._stop(progress, message, scope, receive, send)
-            return {"type": "http.disconnect"}
+            nonlocal received, limit, taken
+            if taken is not None:
+                return {"type": "http.disconnect"}
+            message = await receive()
+            body = message.get("body")
+            if body:
+                received += len(body) if type(body) is bytes else size_of(body)
+                if received > limit:
+                    # Another task of the app may have run over the limit meanwhile.
+                    refusal = bound.extend(received) if taken is None else _TOO_LARGE
+                    if refusal is not None and taken is None:
+                        taken = Takeover(refusal, scope, start=start, last=last, error=BodyTooLargeError)
+                        if taken.answers:
+                            lingers = message.get("more_body", False)
+                            answer, rest = await self._answer(refusal, scope, receive, lingers=lingers)
+                            await taken.answer(answer, send, before_last=rest)
+                    if refusal is not None:
+                        return {"type": "http.disconnect"}
+                    limit = bound.size
+            return message
 
-        def send_unless_stopped(message: Message) -> Awaitable[None]:
-            if progress.state > _UNFED:
-                return _drop(message)
+        def send_unless_taken(message: Message) -> Awaitable[None]:
+            nonlocal start, last
+            if taken is not None and taken.muted:
+                return drop(message)
             if message["type"] == "http.response.start":
-                progress.started = True
-                progress.trailers = message.get("trailers", False)
-            elif ends_response(message, trailers=progress.trailers):
-                progress.finished = True
+                start = message
+            elif not message.get("more_body"):
+                last = message
             return send(message)
 
         try:
-            await self.app(scope, receive_within_limit, send_unless_stopped)
+            await self.app(scope, receive_within_limit, send_unless_taken)
         except Exception as error:
-            if progress.state == _CUT:
-                raise BodyTooLargeError from error
-            if progress.state != _REFUSED:
+            if taken is None or not taken.muted:
                 raise
-            _log.debug("the app raised after its request was refused", exc_info=True)
-        if progress.state == _CUT:
-            raise BodyTooLargeError
-        # What is left when the app cancelled its own receive() in the middle of the answer.
-        if progress.state == _REFUSED:
-            while progress.answer:
-                await send(progress.answer.pop(0))
+            taken.swallow(error)
+        if taken is not None:
+            await taken.end(send)
 
-    def _judge(self, headers: HeaderIndex) -> int | Refusal:
-        """Give the number of bytes that may come, or the refusal, by what Content-Length says."""
-        try:
-            declared = declared_length(headers)
-        except ValueError:
-            return _MALFORMED_LENGTH
-        if declared is None:
-            return self._max_body_size
-        if declared > self._max_body_size:
-            return _TOO_LARGE
-        return declared if self._enforce_content_length else self._max_body_size
+    async def _refuse(self, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer without the app."""
+        exchange = exchange_of(scope)
+        if exchange is not None:
+            exchange.refusal = refusal
+        lingers = refusal is not _MALFORMED_LENGTH and not waits_for_continue(scope.get("headers") or ())
+        messages, rest = await self._answer(refusal, scope, receive, lingers=lingers)
+        for message in messages[:-1]:
+            await send(message)
+        if rest is not None:
+            await rest()
+        await send(messages[-1])
 
-    async def _stop(self, progress: _Progress, message: Message, scope: Scope, receive: Receive, send: Send) -> None:
-        """Act on the message that ran over the limit, as far as the response has got."""
-        exchange: Exchange = scope[SCOPE_KEY]
-        if progress.finished or exchange.refusal is not None:
-            progress.state = _UNFED
-        elif progress.started:
-            progress.state = _CUT
-            exchange.refusal = _TOO_LARGE
-        else:
-            progress.state = _REFUSED
-            lingers = message.get("more_body", False)
-            progress.answer = self._answer(_TOO_LARGE, scope, lingers=lingers)
-
-            async def send_or_cut(message: Message) -> None:
-                # When the app cancels this, nobody knows whether the message went out. Then no other may follow it.
-                progress.state = _CUT
-                await send(message)
-                progress.state = _REFUSED
-
+    async def _answer(
+        self, refusal: Refusal, scope: Scope, receive: Receive, *, lingers: bool
+    ) -> tuple[list[Message], Callable[[], Awaitable[None]] | None]:
+        """Give the messages of an answer, and what to wait for before the last of them."""
+        messages = messages_of(refusal, scope)
+        make = self._on_exceeded
+        if make is not None and refusal is _TOO_LARGE:
             try:
-                await self._give(progress.answer, receive, send_or_cut)
-            except OSError:  # the client is gone, and nobody waits for the rest
-                progress.state = _REFUSED
-                progress.answer.clear()
-
-    def _answer(self, refusal: Refusal, scope: Scope, *, lingers: bool) -> list[Message]:
-        """Give the messages of an answer; when it lingers, the last one holds the last byte back.
-
-        Some servers close the connection as soon as all bytes that Content-Length promised are out.
-        """
-        exchange: Exchange = scope[SCOPE_KEY]
-        exchange.refusal = refusal
-        start, body = refusal.messages(scope, request_id=exchange.request_id, close_connection=True)
-        if not lingers or not self._drain_bytes:
-            return [start, body]
-        document: bytes = body["body"]
-        return [start, {**body, "body": document[:-1], "more_body": True}, {**body, "body": document[-1:]}]
-
-    async def _give(self, answer: list[Message], receive: Receive, send: Send) -> None:
-        """Send the answer; where it lingers, read the rest of the body before its last message.
-
-        Each message leaves the list as it is sent, so that whoever finds some left knows what is missing.
-        """
-        lingers = len(answer) > 2
-        while len(answer) > 1:
-            await send(answer.pop(0))
-        if lingers:
-            await drain(receive, max_bytes=self._drain_bytes, timeout=self._drain_timeout)
-        while answer:
-            await send(answer.pop(0))
+                messages = await collect(make(scope), scope)
+            except Exception:  # noqa: BLE001 -- the request is refused, whatever that function does
+                _log.exception("on_exceeded failed; the answer is the usual 413")
+        if not (lingers and self._drain_bytes):
+            return messages, None
+        return holding_back(messages), partial(drain, receive, max_bytes=self._drain_bytes, timeout=self._drain_timeout)
 
 
-class _Progress:
-    """How far one request has got. The defaults stand on the class, so that making one costs no assignments."""
+async def _receive_declared(countdown: list[Any]) -> Message:
+    """Receive, and count down the bytes that may still come.
 
-    state: int = _OPEN
-    started: bool = False
-    trailers: bool = False
-    finished: bool = False
-    answer: list[Message]
+    Args:
+        countdown: The bytes that are left, the server's receive, and the scope.
 
-
-async def _drop(message: Message) -> None:
-    """Take a message that must not go out.
-
-    An app that answers the disconnect politely ends in peace. One that streams has to be stopped: nothing would ever
-    make it wait, and it would hold the event loop for good. OSError is how servers say it (ASGI HTTP specification,
-    "Disconnected Client").
+    Raises:
+        BodyTooLargeError: The body is larger than its head declared.
     """
-    if message.get("more_body", False):
-        raise ConnectionAbortedError("the request was refused and answered")
+    message: Message = await countdown[1]()
+    body = message.get("body")
+    if body:
+        left = countdown[0] = countdown[0] - (len(body) if type(body) is bytes else size_of(body))
+        if left < 0:
+            countdown[1] = _no_more
+            exchange = exchange_of(countdown[2])
+            if exchange is not None:
+                exchange.refusal = _TOO_LARGE
+            raise BodyTooLargeError
+    return message
+
+
+async def _no_more() -> Message:
+    raise BodyTooLargeError

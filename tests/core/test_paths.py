@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from asgi_middleware._core.config import ConfigurationError
-from asgi_middleware._core.paths import PathRules, app_path, canonical_path, is_ambiguous
+from asgi_middleware._core.paths import PathRules, app_path, canonical_path, is_ambiguous, path_forms, readings
 from asgi_middleware.testing import http_scope, websocket_scope
 
 
@@ -274,11 +274,23 @@ class TestConcerns:
             "/ADMIN",
             "/Admin/Users",
             "//ADMIN;a=1",
+            "//host/admin",
+            "/adm\u0131n",
+            "/ADM\u0130N/users",
         ],
     )
     def test_every_reading_counts(self, path):
         """However a router reads it, the rule is not slipped past."""
         assert PathRules(["/admin/**"]).concerns(scope_of(path))
+
+    @pytest.mark.parametrize(
+        "path", ["/admin\n", "/admin/\n", "/admin\r\n", "/ad\tmin", "/%0aadmin", "/admin\0x", "//admin\n"]
+    )
+    @pytest.mark.parametrize("rule", ["/admin", "/*min", re.compile("/adm[a-z]n")])
+    def test_control_characters_hide_nothing(self, rule, path):
+        """A router whose expression ends in "$" serves /admin for /admin and a line break; a rule sees through it."""
+        assert PathRules([rule]).concerns(scope_of(path))
+        assert not PathRules([rule]).exempts(scope_of(path))
 
     @pytest.mark.parametrize("path", ["/admin", "/admin/", "//admin", "/x/../admin"])
     @pytest.mark.parametrize("rule", ["/admin", "/admin/"])
@@ -298,6 +310,19 @@ class TestConcerns:
         rules = PathRules([re.compile(pattern)])
         assert rules.concerns(scope_of("/PUBLIC" if "public" in pattern else "/public"))
         assert rules.concerns(scope_of("//PUBLIC" if "public" in pattern else "//public"))
+
+    def test_a_path_of_many_readings_is_concerned_unread(self):
+        """A path made to be read in a hundred ways is not matched a hundred times with every rule."""
+        path = "/x" + "/%255c%41\t;\\?#/./x" * 40
+        raw = path.replace("%", "%25").encode()
+        hostile = scope_of(path, raw_path=raw, root_path="/%")
+        assert path_forms(hostile) is None
+        assert PathRules(["/admin"]).concerns(hostile)
+        assert readings(path, raw) is None
+        usual = scope_of(
+            "/proxy/https://x.example/a?b;c%20d", raw_path=b"/proxy/https%3A%2F%2Fx.example%2Fa%3Fb%3Bc%2520d"
+        )
+        assert not PathRules(["/admin"]).concerns(usual)
 
     def test_a_long_ambiguous_path_is_concerned_unread(self):
         """Every reading costs a pass over the path, so a long one is not read but held to the rule."""

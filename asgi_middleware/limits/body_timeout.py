@@ -1,0 +1,169 @@
+"""BodyTimeoutMiddleware: the ASGI shell around the clocks of a request's body and of a stalled response."""
+
+from __future__ import annotations
+
+from functools import partial
+from sys import modules
+from types import CoroutineType
+from typing import TYPE_CHECKING, Final
+
+from asgi_middleware._core.config import Problems
+from asgi_middleware._core.exchange import listed_headers
+from asgi_middleware._core.messages import size_of
+from asgi_middleware._core.takeover import drop
+from asgi_middleware.limits.body_clock import Pace, RequestClock, done_within, go_on, may_step
+from asgi_middleware.limits.body_limit import FRAMING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from asgi_middleware._core.types import ASGIApp, Message, Receive, Scope, Send
+
+_HTTP_1: Final = frozenset({"1.1", "1.0", "1"})
+
+
+class BodyTimeoutMiddleware:
+    """Ends a request whose body comes too slowly, with a 408 that does not depend on the app.
+
+    Of the common servers none bounds the time that a body may take: one byte a second holds a task, a connection and
+    whatever the app holds, for as long as the client likes. A proxy that takes in whole bodies does bound it; behind
+    one that passes them on as they come this class is needed.
+
+    The clock runs only while the app waits in ``receive`` for a part of the body, not while it works. When time is up
+    before the response has begun, the 408 goes out at once and the connection is closed; from then on the app receives
+    ``http.disconnect``, what it sends is dropped, and what it raises is swallowed. After the beginning of the response
+    the connection is aborted by :class:`BodyTimeoutError`. A deadline is met a tenth of a second late at most; no
+    request has a timer or a task of its own::
+
+        from asgi_middleware.limits import BodyTimeoutMiddleware
+
+
+        async def app(scope, receive, send): ...
+
+
+        app = BodyTimeoutMiddleware(app)
+
+    Args:
+        app: The ASGI app.
+        idle_timeout: Seconds for one wait in which nothing comes; None for any. 15 by default.
+        total_timeout: Seconds for all waits of one body together; None (the default) for any, since large honest
+            uploads take long.
+        min_rate: The least bytes a second, counted from the first wait; 0 for any. 240 by default, which no line that
+            works stays below.
+        min_rate_grace: Seconds that need no bytes. 5 by default.
+        send_timeout: Seconds that one ``send`` may take because the client does not read; None (the default) for any.
+            It must be long enough for the largest message that the app sends at once, over the slowest line.
+
+    Raises:
+        ConfigurationError: Some options are wrong; every one is listed with its fix.
+
+    Source: RFC 9110 15.5.9; RFC 9112 9.5.
+    """
+
+    __slots__ = ("_pace", "_send_timeout", "app")
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        idle_timeout: float | None = 15.0,
+        total_timeout: float | None = None,
+        min_rate: float = 240,
+        min_rate_grace: float = 5.0,
+        send_timeout: float | None = None,
+    ) -> None:
+        """Check the options; see the class."""
+        problems = Problems("BodyTimeoutMiddleware")
+        for option, value in (
+            ("idle_timeout", idle_timeout),
+            ("total_timeout", total_timeout),
+            ("send_timeout", send_timeout),
+        ):
+            if problems.number(option, value, minimum=0, optional=True) and value == 0:
+                problems.add(option, value, "is no time at all", fix="pass more than 0, or None", code="out_of_range")
+        problems.number("min_rate", min_rate, minimum=0)
+        problems.number("min_rate_grace", min_rate_grace, minimum=0)
+        if not problems and idle_timeout is total_timeout is send_timeout is None and not min_rate:
+            fix = "set one of the timeouts, or leave the class out"
+            problems.add("idle_timeout", None, "leaves nothing to do, as the others do", fix=fix)
+        problems.raise_if_any()
+        self.app = app
+        self._pace = Pace(idle_timeout, total_timeout, min_rate, min_rate_grace)
+        self._send_timeout = send_timeout
+
+    async def __call__(  # noqa: C901, PLR0915 -- closures over local names: an object per request would cost more
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Pass a request without a body on; time any other, and take it away from the app when time is up."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = scope.get("headers")
+        if type(headers) is not list:
+            scope, headers = listed_headers(scope)
+        stall = self._send_timeout
+        if stall is None and scope.get("http_version", "1.1") in _HTTP_1:
+            for name, _ in headers:
+                if name in FRAMING:
+                    break
+            else:  # no body (RFC 9112 6.3), and nothing to wait for
+                await self.app(scope, receive, send)
+                return
+        received: int | None = 0  # None when no more comes
+        steps = "trio" not in modules or may_step()
+        clock: RequestClock | None = None
+        start: Message | None = None
+        last: Message | None = None
+
+        async def receive_in_time() -> Message:
+            nonlocal received, clock
+            if received is None:
+                return await receive() if clock is None or clock.taken is None else {"type": "http.disconnect"}
+            awaiting = receive()
+            try:
+                waits_for = awaiting.send(None) if steps and type(awaiting) is CoroutineType else awaiting
+            except StopIteration as end:
+                message = end.value
+            else:
+                if clock is None:
+                    clock = RequestClock(self._pace, scope, send)
+                rest = partial(go_on, awaiting, waits_for)
+                message = await clock.wait_or_take(rest, received, start, last)
+            if not message.get("more_body"):
+                received = None
+            elif received is not None:
+                body = message.get("body")
+                received += len(body) if type(body) is bytes else size_of(body)
+            return message
+
+        def send_unless_taken(message: Message) -> Awaitable[None]:
+            nonlocal start, last
+            if clock is not None and clock.taken is not None and clock.taken.muted:
+                return drop(message)
+            if message["type"] == "http.response.start":
+                start = message
+            elif not message.get("more_body"):
+                last = message
+            return send(message)
+
+        sender: Send = send_unless_taken
+        if stall is not None:
+
+            async def send_in_time(message: Message) -> None:
+                nonlocal clock
+                if not await done_within(stall, send_unless_taken(message)):
+                    if clock is None:
+                        clock = RequestClock(self._pace, scope, send)
+                    clock.cut(message)
+                    text = "the client does not read"
+                    raise ConnectionAbortedError(text)
+
+            sender = send_in_time
+        try:
+            await self.app(scope, receive_in_time, sender)
+        except Exception as error:
+            if clock is None or clock.taken is None or not clock.taken.muted:
+                raise
+            clock.taken.swallow(error)
+        if clock is not None and clock.taken is not None:
+            await clock.taken.end(send)

@@ -1,0 +1,64 @@
+"""The answer in place of the app's, where a limit was hit: its messages, and how they are held back.
+
+Facts this module rests on:
+
+- Some servers close the connection as soon as all bytes that Content-Length promised are out. What is to keep it open
+  for a while has to hold the last byte back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from asgi_middleware._core.exchange import exchange_of
+from asgi_middleware._core.messages import ends_response
+
+if TYPE_CHECKING:
+    from asgi_middleware._core.refusals import Refusal
+    from asgi_middleware._core.types import ASGIApp, Message, Scope
+
+_HTTP_1: Final = ("1.1", "1.0", "1")
+
+
+def messages_of(refusal: Refusal, scope: Scope) -> list[Message]:
+    """Give the messages of a refusal that ends the connection, with the request id where there is one."""
+    exchange = exchange_of(scope)
+    request_id = None if exchange is None else exchange.request_id
+    return [*refusal.messages(scope, request_id=request_id, close_connection=True)]
+
+
+def holding_back(messages: list[Message]) -> list[Message]:
+    """Give the same answer with its last byte in a message of its own."""
+    *first, last = messages
+    body: bytes = last.get("body", b"")
+    return [*first, {**last, "body": body[:-1], "more_body": True}, {**last, "body": body[-1:]}]
+
+
+async def collect(app: ASGIApp, scope: Scope) -> list[Message]:
+    """Give the messages of an answer that an ASGI app makes; it is told that there is no body to read.
+
+    Raises:
+        ValueError: It gave no complete response.
+    """
+    messages: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    await app(scope, receive, send)
+    if (
+        len(messages) < 2
+        or messages[0]["type"] != "http.response.start"
+        or any(message["type"] != "http.response.body" for message in messages[1:])
+        or not ends_response(messages[-1])
+    ):
+        message = "no complete response of http.response.start and http.response.body"
+        raise ValueError(message)
+    start = messages[0]
+    if scope.get("http_version", "1.1") in _HTTP_1:
+        headers = [pair for pair in start.get("headers", ()) if pair[0].lower() != b"connection"]
+        messages[0] = {**start, "headers": [*headers, (b"connection", b"close")]}
+    return messages

@@ -1,0 +1,167 @@
+"""Who uploads 32 MB where 1 MB is allowed sees the 413: every client, every server, declared and in chunks [B10].
+
+A cell is as many uploads as ``ASGI_MIDDLEWARE_CLIENTS`` says; of 60 one may go wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import io
+import json
+import os
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import httpx
+import pytest
+import requests
+from matrix.variants import VARIANTS
+from processes import HOST, Server
+
+HERE = Path(__file__).parent
+PAGE = HERE.parents[1] / "docs" / "limits.md"
+SIZE = 32_000_000
+TRIES = int(os.environ["ASGI_MIDDLEWARE_CLIENTS"])
+PIECE = b"x" * 65_536
+BODY = b"x" * SIZE
+REFUSED = 413
+
+SERVERS = {
+    "uvicorn, h11": "uvicorn-h11-asyncio-websockets",
+    "uvicorn, httptools": "uvicorn-httptools-asyncio-wsproto",
+    "hypercorn": "hypercorn-asyncio",
+    "granian": "granian-asyncio",
+    "gunicorn": "gunicorn-asyncio",
+    "daphne": "daphne",
+}
+
+Answer = int | str
+
+
+def pieces() -> Iterator[bytes]:
+    for _ in range(SIZE // len(PIECE)):
+        yield PIECE
+
+
+async def pieces_in_turn() -> AsyncIterator[bytes]:
+    for piece in pieces():
+        yield piece
+
+
+def with_http_client(server: Server, *, chunked: bool) -> Iterator[Answer]:
+    while True:
+        connection = http.client.HTTPConnection(HOST, server.port, timeout=20)
+        try:
+            connection.request("POST", "/", body=pieces() if chunked else BODY, encode_chunked=chunked)
+            response = connection.getresponse()
+            response.read()
+            yield response.status
+        except OSError as error:
+            yield repr(error)
+        finally:
+            connection.close()
+
+
+def with_requests(server: Server, *, chunked: bool) -> Iterator[Answer]:
+    with requests.Session() as session:
+        session.trust_env = False
+        while True:
+            try:
+                yield session.post(server.url, data=pieces() if chunked else BODY, timeout=20).status_code
+            except requests.RequestException as error:
+                yield repr(error)
+
+
+def with_httpx(server: Server, *, chunked: bool) -> Iterator[Answer]:
+    with httpx.Client(timeout=20, trust_env=False) as client:
+        while True:
+            try:
+                yield client.post(server.url, content=pieces() if chunked else BODY).status_code
+            except httpx.HTTPError as error:
+                yield repr(error)
+
+
+def with_aiohttp(server: Server, *, chunked: bool) -> Iterator[Answer]:
+    async def upload() -> Answer:
+        timeout = aiohttp.ClientTimeout(total=20)
+        try:
+            async with aiohttp.ClientSession(timeout=timeout) as session:
+                body = pieces_in_turn() if chunked else io.BytesIO(BODY)  # which declares its length
+                async with session.post(server.url, data=body) as response:
+                    await response.read()
+                    return response.status
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return repr(error)
+
+    while True:
+        yield asyncio.run(upload())
+
+
+def with_curl(server: Server, *, chunked: bool) -> Iterator[Answer]:
+    headers = ("-H", "Transfer-Encoding: chunked") if chunked else ()
+    command = ["curl", "-sS", "-o", os.devnull, "-w", "%{http_code}", "--max-time", "20", *headers]
+    while True:
+        told = subprocess.run(
+            [*command, "--noproxy", "*", "--data-binary", "@-", server.url],
+            input=BODY,
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+        status = told.stdout.decode()
+        yield int(status) if not told.returncode else f"{status} {told.stderr.decode()}"
+
+
+def with_fetch(server: Server, *, chunked: bool) -> Iterator[Answer]:
+    framing = "chunked" if chunked else "declared"
+    command = ["node", str(HERE / "upload.mjs"), server.url, str(SIZE), str(TRIES), framing]
+    told = subprocess.run(command, capture_output=True, timeout=25 * TRIES, check=True)
+    yield from json.loads(told.stdout)
+
+
+CLIENTS: dict[str, Callable[..., Iterator[Answer]]] = {
+    "http.client": with_http_client,
+    "requests": with_requests,
+    "httpx": with_httpx,
+    "aiohttp": with_aiohttp,
+    "curl": with_curl,
+    "node fetch": with_fetch,
+}
+
+
+@pytest.fixture(scope="module", params=SERVERS, ids=lambda name: name.replace(", ", "-"))
+def server_name(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def server(server_name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    (variant,) = (variant for variant in VARIANTS if variant.name == SERVERS[server_name])
+    folder = tmp_path_factory.mktemp(variant.name)
+    with variant.running(folder / "server.log", target="limits.uploads:app") as running:
+        yield running
+
+
+@pytest.mark.timeout(60 + 20 * TRIES)
+@pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
+@pytest.mark.parametrize("client", CLIENTS)
+def test_cell(server: Server, client: str, chunked: bool) -> None:
+    """The client sees the 413."""
+    uploads = CLIENTS[client](server, chunked=chunked)
+    answers: list[Any] = [next(uploads) for _ in range(TRIES)]
+    uploads.close()  # type: ignore[attr-defined]
+    seen = answers.count(REFUSED)
+    assert seen >= TRIES - TRIES // 60, answers
+
+
+def test_the_page() -> None:
+    """The documentation's table has exactly the servers and clients that are tried, and promises all of them."""
+    page = PAGE.read_text(encoding="utf-8")
+    head = f"| client | {' | '.join(SERVERS)} |"
+    rows = [f"| {client} |{' yes |' * len(SERVERS)}" for client in CLIENTS]
+    assert "\n".join([head, "|---" * (len(SERVERS) + 1) + "|", *rows, ""]) in page

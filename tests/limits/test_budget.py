@@ -1,0 +1,195 @@
+"""BodyBudget: bytes of all requests together; fair, and nothing of it is ever lost."""
+
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asgi_middleware._core.config import ConfigurationError
+from asgi_middleware.limits import BodyBudget, RequestBodyLimitMiddleware
+from asgi_middleware.testing.driver import http
+
+pytestmark = pytest.mark.anyio
+
+CHUNKED = [(b"transfer-encoding", b"chunked")]
+
+
+class Gate:
+    """An app that reads its body, then waits until it may answer."""
+
+    def __init__(self) -> None:
+        """Start closed."""
+        self.open = anyio.Event()
+        self.inside = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Read, wait, answer."""
+        while (message := await receive()).get("more_body"):
+            pass
+        if message["type"] == "http.disconnect":
+            return
+        self.inside += 1
+        await self.open.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def until(condition: Any) -> None:
+    """Let the others run until something holds."""
+    with anyio.fail_after(5):
+        while not condition():
+            await anyio.lowlevel.checkpoint()
+
+
+def sized(size: int, *, chunked: bool = False) -> dict[str, Any]:
+    """Give the keywords of a request with a body of that size."""
+    headers = CHUNKED if chunked else [(b"content-length", b"%d" % size)]
+    return {"method": "POST", "headers": headers, "body": b"x" * size}
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
+async def test_exhausted(chunked: bool) -> None:
+    """What does not fit beside the others is a 503 with Retry-After; when they are done it passes."""
+    budget, gate = BodyBudget(100, max_wait=0, retry_after=7), Gate()
+    app = RequestBodyLimitMiddleware(gate, max_body_size=90, budget=budget)
+    async with anyio.create_task_group() as group:
+        for _ in range(2):
+            group.start_soon(lambda: http(app, **sized(40)))
+        await until(lambda: gate.inside == 2)
+        assert budget.in_flight == 80
+        result = await http(app, **sized(30, chunked=chunked))
+        assert (result.status, result.json()["reason"]) == (503, "body_budget_exhausted")
+        assert result.header(b"retry-after") == b"7"
+        assert budget.in_flight == 80
+        gate.open.set()
+    assert budget.in_flight == 0
+    assert (await http(app, **sized(30, chunked=chunked))).status == 200
+    assert budget.in_flight == 0
+
+
+async def test_turns() -> None:
+    """Who comes first is served first: a small body does not overtake a large one that waits."""
+    budget, gate = BodyBudget(100, max_wait=30), Gate()
+    app = RequestBodyLimitMiddleware(gate, max_body_size=100, budget=budget)
+    order: list[int] = []
+
+    async def ask(size: int) -> None:
+        assert (await http(app, **sized(size))).status == 200
+        order.append(size)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask, 60)
+        await until(lambda: gate.inside == 1)
+        for waiting, size in enumerate((95, 10), start=1):
+            group.start_soon(ask, size)
+            await until(lambda waiting=waiting: budget.waiting == waiting)
+        gate.open.set()
+    assert order == [60, 95, 10]
+    assert (budget.in_flight, budget.waiting) == (0, 0)
+
+
+async def test_waits_no_longer() -> None:
+    """After max_wait the wait ends in a 503, and who stood behind gets the turn."""
+    budget, gate = BodyBudget(100, max_wait=0.02), Gate()
+    app = RequestBodyLimitMiddleware(gate, max_body_size=100, budget=budget)
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: http(app, **sized(60)))
+        await until(lambda: gate.inside == 1)
+        assert (await http(app, **sized(50))).status == 503
+        gate.open.set()
+    assert (budget.in_flight, budget.waiting) == (0, 0)
+
+
+async def test_cancelled_while_waiting() -> None:
+    """A request that is cancelled while it waits leaves no place behind, also in the moment of its turn."""
+    for released in (False, True):
+        budget = BodyBudget(100, max_wait=30)
+        app = RequestBodyLimitMiddleware(Gate(), max_body_size=90, budget=budget)
+        assert await budget.reserve(60)
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda app=app: http(app, **sized(50)))
+            await until(lambda budget=budget: budget.waiting == 1)
+            if released:
+                budget.release(60)
+            group.cancel_scope.cancel()
+        assert (budget.in_flight, budget.waiting) == (0 if released else 60, 0)
+
+
+async def test_never_fits() -> None:
+    """A body larger than the whole budget does not wait."""
+    app = RequestBodyLimitMiddleware(Gate(), max_body_size=1000, budget=BodyBudget(100, max_wait=60))
+    assert (await http(app, **sized(101))).status == 503
+
+
+@pytest.mark.parametrize("size", [91, 1000])
+async def test_the_limit_comes_first(size: int) -> None:
+    """What is over the request's own limit is a 413, whatever the budget."""
+    budget = BodyBudget(100)
+    app = RequestBodyLimitMiddleware(Gate(), max_body_size=90, budget=budget)
+    for chunked in (False, True):
+        assert (await http(app, **sized(size, chunked=chunked))).status == 413
+    assert budget.in_flight == 0
+
+
+async def test_an_app_that_fails() -> None:
+    """Whatever way the app ends, its share comes back."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        raise ValueError("from the app")
+
+    budget = BodyBudget(100)
+    limited = RequestBodyLimitMiddleware(app, max_body_size=90, budget=budget)
+    for chunked in (False, True):
+        with pytest.raises(ValueError, match="from the app"):
+            await http(limited, **sized(50, chunked=chunked))
+    assert budget.in_flight == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 120), st.booleans(), st.booleans()), max_size=12))
+def test_nothing_is_lost(bodies: list[tuple[int, bool, bool]]) -> None:
+    """Whatever comes at once and however it ends, no more than the budget is held, and in the end nothing is."""
+
+    async def run() -> None:
+        budget = BodyBudget(100, max_wait=0)
+        most = 0
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal most
+            while (await receive()).get("more_body"):
+                most = max(most, budget.in_flight)
+                await anyio.lowlevel.checkpoint()
+            if scope["path"] == "/raise":
+                raise ValueError
+
+        limited = RequestBodyLimitMiddleware(app, max_body_size=110, budget=budget)
+
+        async def ask(size: int, chunked: bool, fails: bool) -> None:
+            request = sized(size, chunked=chunked)
+            request["body"] = [b"x"] * size
+            await http(limited, path="/raise" if fails else "/", raise_exceptions=False, **request)
+
+        async with anyio.create_task_group() as group:
+            for body in bodies:
+                group.start_soon(ask, *body)
+        assert most <= 100
+        assert budget.in_flight == 0
+
+    anyio.run(run)
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_bytes": 0}, {"max_bytes": 1, "max_wait": -1}, {"max_bytes": 1, "retry_after": 1.5}]
+)
+def test_wrong(options: dict[str, Any]) -> None:
+    """Wrong options are errors at construction."""
+    with pytest.raises(ConfigurationError):
+        BodyBudget(**options)
+
+
+def test_not_a_budget() -> None:
+    """A number is no budget: it could not be shared."""
+    with pytest.raises(ConfigurationError, match="BodyBudget"):
+        RequestBodyLimitMiddleware(Gate(), max_body_size=1, budget=100)  # type: ignore[arg-type]

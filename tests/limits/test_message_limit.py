@@ -1,0 +1,439 @@
+"""WebSocketMessageLimitMiddleware: size, rate, silence, age and connections; closed with a code, the app is woken."""
+
+import gc
+import sys
+import types
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asgi_middleware._core import deadlines
+from asgi_middleware._core.config import ConfigurationError
+from asgi_middleware._core.exchange import enter
+from asgi_middleware.limits import WebSocketMessageLimitMiddleware, client_key
+from asgi_middleware.limits.messages import exceeds
+from asgi_middleware.testing.driver import Result, drive, http, websocket, websocket_scope
+
+pytestmark = pytest.mark.anyio
+
+CONNECT = {"type": "websocket.connect"}
+
+
+class Echo:
+    """An app that accepts, echoes, and notes what it receives."""
+
+    def __init__(self) -> None:
+        """Start with nothing received."""
+        self.messages: list[Any] = []
+        self.errors: list[Exception] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Accept, then echo until the end; then try to send once more."""
+        await receive()
+        await send({"type": "websocket.accept"})
+        while True:
+            message = await receive()
+            self.messages.append(message)
+            if message["type"] == "websocket.disconnect":
+                break
+            await send({**message, "type": "websocket.send"})
+        try:
+            await send({"type": "websocket.send", "text": "still there?"})
+        except OSError as error:
+            self.errors.append(error)
+        await send({"type": "websocket.close"})
+
+
+def limited(app: Any, **options: Any) -> WebSocketMessageLimitMiddleware:
+    """Wrap an app with a small message size."""
+    return WebSocketMessageLimitMiddleware(app, **{"max_message_size": 10, **options})
+
+
+async def silent(app: Any, *messages: dict[str, Any], **options: Any) -> Result:
+    """Open a connection, send some messages, and then nothing more."""
+    scope, exchange = enter(websocket_scope())
+    result = await drive(app, scope, [CONNECT, *messages], **options)
+    result.refusal = exchange.refusal  # type: ignore[attr-defined]
+    return result
+
+
+class TestSize:
+    @pytest.mark.parametrize(
+        "message", ["x" * 10, "ä" * 5, "\U0001f600" * 2, b"x" * 10, "", b"", "\ud800" * 3], ids=range(7)
+    )
+    async def test_within(self, message: str | bytes) -> None:
+        """A message of exactly the limit passes; text counts by its UTF-8 bytes [W1]."""
+        echo = Echo()
+        await websocket(limited(echo), messages=[message])
+        assert echo.messages[0].get("text" if isinstance(message, str) else "bytes") == message
+
+    @pytest.mark.parametrize(
+        "message", ["x" * 11, "ä" * 6, "\U0001f600" * 3, b"x" * 11, "xxxxxxxxxä", "\ud800" * 4], ids=range(6)
+    )
+    async def test_over(self, message: str | bytes) -> None:
+        """One byte more closes with 1009; the app gets that as a disconnect, and what it sends is an OSError [W1]."""
+        echo = Echo()
+        scope, exchange = enter(websocket_scope())
+        script = [CONNECT, {"type": "websocket.receive", "text" if isinstance(message, str) else "bytes": message}]
+        result = await drive(limited(echo), scope, script)
+        assert result.types == ["websocket.accept", "websocket.close"]
+        assert (result.close_code, result.close_reason) == (1009, "message_too_large")
+        assert echo.messages == [{"type": "websocket.disconnect", "code": 1009, "reason": "message_too_large"}]
+        assert len(echo.errors) == 1
+        assert exchange.refusal is not None
+        assert exchange.refusal.reason == "message_too_large"
+
+    @pytest.mark.parametrize("options", [{}, {"idle_timeout": 60}], ids=["size alone", "with a clock"])
+    async def test_nothing_gets_through_afterwards(self, options: dict[str, Any]) -> None:
+        """After the close the app receives disconnects, whatever comes; what it raises is swallowed [W1]."""
+        seen = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            seen.extend([(await receive())["type"] for _ in range(3)])
+            raise ValueError("from the app")
+
+        script = [{"type": "websocket.receive", "text": "x" * size} for size in (11, 5, 11)]
+        result = await silent(limited(app, **options), *script)
+        assert seen == ["websocket.disconnect"] * 3
+        assert result.types == ["websocket.accept", "websocket.close"]
+
+    @pytest.mark.parametrize("options", [{}, {"idle_timeout": 60}], ids=["size alone", "with a clock"])
+    async def test_closed_by_the_app(self, options: dict[str, Any]) -> None:
+        """A large message that still comes after the app has closed is not closed again, and does not reach it."""
+        seen = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close", "code": 1000})
+            seen.append((await receive())["type"])
+
+        result = await silent(limited(app, **options), {"type": "websocket.receive", "text": "x" * 11})
+        assert seen == ["websocket.disconnect"]
+        assert result.types == ["websocket.accept", "websocket.close"]
+        assert result.close_code == 1000
+
+    async def test_memoryview(self) -> None:
+        """A buffer counts by its bytes."""
+        message = {"type": "websocket.receive", "bytes": memoryview(b"x" * 12).cast("i"), "text": None}
+        assert (await silent(limited(Echo()), message)).close_code == 1009
+
+    async def test_any_size(self) -> None:
+        """Without a limit any size passes."""
+        echo = Echo()
+        await websocket(limited(echo, max_message_size=None), messages=["ä" * 1_000_000])
+        assert len(echo.messages[0]["text"]) == 1_000_000
+
+    @given(st.text(st.characters(exclude_categories=[])), st.integers(0, 40))
+    def test_exceeds(self, text: str, limit: int) -> None:
+        """The short ways give what encoding would give."""
+        assert exceeds(text, limit) is (len(text.encode("utf-8", "surrogatepass")) > limit)
+
+
+class TestRate:
+    async def test_burst(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As many as the burst may come at once, then one for each interval; one more closes with 1008 [W2]."""
+        now = 100.0
+        monkeypatch.setattr("asgi_middleware.limits.message_limit.monotonic", lambda: now)
+        passed = 0
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal now, passed
+            await receive()
+            await send({"type": "websocket.accept"})
+            while (await receive())["type"] == "websocket.receive":
+                passed += 1
+                if passed in {3, 4}:
+                    now += 0.5
+
+        script = [{"type": "websocket.receive", "text": "x"}] * 20
+        result = await silent(limited(app, max_messages_per_second=2, burst=3), *script)
+        assert passed == 5
+        assert (result.close_code, result.close_reason) == (1008, "too_many_messages")
+
+    async def test_burst_by_default(self) -> None:
+        """Without a burst those of one second may come at once."""
+        echo = Echo()
+        result = await silent(
+            limited(echo, max_messages_per_second=4), *[{"type": "websocket.receive", "text": "x"}] * 9
+        )
+        assert result.close_code == 1008
+        assert [message["type"] for message in echo.messages].count("websocket.receive") == 4
+
+
+class TestTime:
+    @pytest.mark.parametrize(
+        ("options", "reason"),
+        [
+            ({"idle_timeout": 0.01}, "websocket_idle_timeout"),
+            ({"max_lifetime": 0.01}, "websocket_lifetime_over"),
+            ({"idle_timeout": 60, "max_lifetime": 0.01}, "websocket_lifetime_over"),
+            ({"idle_timeout": 0.01, "max_lifetime": 60}, "websocket_idle_timeout"),
+        ],
+        ids=range(4),
+    )
+    async def test_wakes_the_app(self, options: dict[str, Any], reason: str) -> None:
+        """A client that is silent, or has been there long enough, is closed, and the app that waits is woken [W3]."""
+        echo = Echo()
+        result = await silent(limited(echo, **options))
+        assert (result.close_code, result.close_reason) == (1001, reason)
+        assert [message["type"] for message in echo.messages] == ["websocket.disconnect"]
+        assert result.refusal.reason == reason  # type: ignore[attr-defined]
+
+    async def test_messages_keep_it_open(self) -> None:
+        """Each message of the client starts the idle time anew."""
+        taken = 0
+
+        async def receive() -> Any:
+            nonlocal taken
+            taken += 1
+            if taken == 1:
+                return CONNECT
+            if taken > 10:
+                await anyio.sleep_forever()
+            await anyio.sleep(0.01)
+            return {"type": "websocket.receive", "text": "x"}
+
+        async def send(message: Any) -> None:
+            return None
+
+        echo = Echo()
+        with anyio.fail_after(5):
+            await limited(echo, idle_timeout=0.05)(websocket_scope(), receive, send)
+        assert len(echo.messages) == 10
+
+    async def test_an_app_that_only_sends(self) -> None:
+        """An app that never receives is stopped at its next send, and the client is told."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            while True:
+                await anyio.sleep(0.001)
+                await send({"type": "websocket.send", "text": "tick"})
+
+        assert (await silent(limited(app, max_lifetime=0.01))).close_code == 1001
+
+    async def test_an_app_that_does_neither(self) -> None:
+        """An app that returns when time is up leaves a close behind."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            await anyio.sleep(0.03)
+
+        assert (await silent(limited(app, max_lifetime=0.005))).close_code == 1001
+
+    @pytest.mark.parametrize("how", ["client", "app"])
+    async def test_no_clock_after_the_end(self, how: str) -> None:
+        """After the client or the app has ended the connection nothing is closed again."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            if how == "app":
+                await send({"type": "websocket.close", "code": 1000})
+            await receive()
+            await anyio.sleep(0.02)
+
+        result = await silent(
+            limited(app, idle_timeout=0.005, max_lifetime=0.005), {"type": "websocket.disconnect", "code": 1000}
+        )
+        assert result.types == ["websocket.accept"] + ["websocket.close"] * (how == "app")
+        assert not any(any(wheel.values()) for wheel in deadlines._wheels.values())
+
+    async def test_a_server_that_sends_few_codes(self) -> None:
+        """Where the server raises for a code, a private one is sent in its place, and the app is woken."""
+        closed: list[int] = []
+        script = iter([CONNECT])
+
+        async def receive() -> Any:
+            return next(script, None) or await anyio.sleep_forever()
+
+        async def send(message: Any) -> None:
+            if message["type"] == "websocket.close":
+                if message["code"] < 3000:
+                    raise ValueError("invalid close code")
+                closed.append(message["code"])
+
+        echo = Echo()
+        with anyio.fail_after(5):
+            await limited(echo, idle_timeout=0.01)(websocket_scope(), receive, send)
+        assert closed == [4001]
+        assert len(echo.messages) == 1
+
+    async def test_a_client_that_is_gone(self) -> None:
+        """A close that finds the client gone is no error."""
+        script = iter([CONNECT, {"type": "websocket.receive", "text": "x" * 11}])
+
+        async def receive() -> Any:
+            return next(script)
+
+        async def send(message: Any) -> None:
+            if message["type"] == "websocket.close":
+                raise OSError("gone")
+
+        await limited(Echo())(websocket_scope(), receive, send)
+
+    async def test_the_app_may_raise(self) -> None:
+        """What the app raises of a closed connection is swallowed; anything else passes."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            raise ValueError((await receive())["type"])
+
+        assert (await silent(limited(app, idle_timeout=0.01))).close_code == 1001
+        with pytest.raises(ValueError, match=r"websocket\.receive"):
+            await silent(limited(app), {"type": "websocket.receive", "text": "x"})
+
+
+class TestConnections:
+    async def test_too_many(self) -> None:
+        """Connections over the limit of their key are refused before the accept, others not; all are forgotten."""
+        enough = anyio.Event()
+        inside = 0
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal inside
+            await receive()
+            await send({"type": "websocket.accept"})
+            inside += 1
+            await enough.wait()
+
+        counted = limited(app, max_connections_per_key=2)
+        async with anyio.create_task_group() as group:
+            for _ in range(2):
+                group.start_soon(lambda: websocket(counted, client=("192.0.2.1", 1)))
+            with anyio.fail_after(5):
+                while inside < 2:
+                    await anyio.lowlevel.checkpoint()
+            result = await websocket(counted, client=("192.0.2.1", 2))
+            assert (result.accepted, result.status, result.json()["reason"]) == (False, 429, "too_many_connections")
+            result = await websocket(counted, client=("192.0.2.1", 2), denial_response=False)
+            assert (result.close_code, result.close_reason) == (1008, "too_many_connections")
+            enough.set()
+            assert (await websocket(counted, client=("192.0.2.2", 2))).accepted
+            assert (await websocket(counted, client=None)).accepted
+        assert len(counted._connections or ()) == 0
+        assert (await websocket(counted, client=("192.0.2.1", 3))).accepted
+
+    async def test_an_app_that_fails(self) -> None:
+        """A connection whose app raises is counted out."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            raise ValueError("from the app")
+
+        counted = limited(app, max_connections_per_key=1)
+        for _ in range(3):
+            with pytest.raises(ValueError, match="from the app"):
+                await websocket(counted)
+
+    @pytest.mark.parametrize(
+        ("client", "same"),
+        [
+            (("192.0.2.1", 5), ("192.0.2.1", 6)),
+            (("2001:db8::1", 5), ("2001:db8::ffff:2", 6)),
+            (("::ffff:192.0.2.1", 5), ("192.0.2.1", 6)),
+            (("fe80::1%eth0", 5), ("fe80::2", 6)),
+        ],
+        ids=range(4),
+    )
+    def test_client_key(self, client: tuple[str, int], same: tuple[str, int]) -> None:
+        """A client is its address without the port; an IPv6 client its /64 network, a mapped one its IPv4 [R2]."""
+        assert client_key({"client": client}) == client_key({"client": same})
+        assert client_key({"client": client}) != client_key({"client": ("2001:db8:0:1::1", 5)})
+
+    @pytest.mark.parametrize("client", [None, (), ("not:an:address", 1), ("testclient", 1)])
+    def test_odd_clients(self, client: Any) -> None:
+        """What is no address is a key by itself; none is no key."""
+        assert client_key({"client": client}) == (client[0] if client else None)
+
+
+async def test_ten_thousand_idle_connections(anyio_backend_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Idle connections share one timer, and each holds less than 1 KB beside its coroutines' frames."""
+    if anyio_backend_name != "asyncio":
+        return
+    import asyncio
+    import tracemalloc
+
+    monkeypatch.setattr(deadlines, "TICK", 60.0)
+    number = 1_000  # what one holds does not depend on how many there are
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+
+    async def held(wrapped: Any) -> tuple[float, int]:
+        async def connection() -> None:
+            script = [CONNECT]
+
+            async def receive() -> Any:
+                return script.pop() if script else await asyncio.get_running_loop().create_future()
+
+            async def send(message: Any) -> None:
+                return None
+
+            await wrapped({"type": "websocket", "headers": []}, receive, send)
+
+        gc.collect()
+        tracemalloc.start()
+        tasks = [asyncio.create_task(connection()) for _ in range(number)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        bytes_held = tracemalloc.get_traced_memory()[0] / number
+        tracemalloc.stop()
+        frames, coroutine = 0, tasks[0].get_coro()
+        while isinstance(coroutine, types.CoroutineType):
+            frames += sys.getsizeof(coroutine)
+            coroutine = coroutine.cr_await
+        scheduled = len(asyncio.get_running_loop()._scheduled)  # type: ignore[attr-defined]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return bytes_held - frames, scheduled
+
+    bare, before = await held(app)
+    ours, after = await held(WebSocketMessageLimitMiddleware(app, idle_timeout=60))
+    assert ours - bare < 1024
+    assert after <= before + 1
+
+
+async def test_other_scopes() -> None:
+    """HTTP passes as the very objects."""
+    got: list[Any] = []
+
+    async def app(*call: Any) -> None:
+        got.extend(call)
+        await call[2]({"type": "http.response.start", "status": 204, "headers": []})
+
+    await http(limited(app, idle_timeout=1, max_connections_per_key=1))
+    assert got[0]["type"] == "http"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_message_size": -1},
+        {"max_messages_per_second": 0},
+        {"max_messages_per_second": True},
+        {"burst": 2},
+        {"max_messages_per_second": 1, "burst": 0},
+        {"idle_timeout": 0},
+        {"max_lifetime": "1"},
+        {"max_connections_per_key": 0},
+        {"key": "client"},
+    ],
+    ids=range(9),
+)
+def test_wrong(options: dict[str, Any]) -> None:
+    """Wrong options are errors at construction."""
+    with pytest.raises(ConfigurationError) as caught:
+        WebSocketMessageLimitMiddleware(Echo(), **options)
+    assert len(caught.value.problems) == 1
