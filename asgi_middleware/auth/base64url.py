@@ -9,11 +9,13 @@ Facts this module rests on:
 
 from __future__ import annotations
 
-from binascii import a2b_base64
+from binascii import Error, a2b_base64, b2a_base64
 from typing import Final
 
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-_TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+# The two characters that differ change places, so that one pass translates, and what is foreign stays foreign.
+_TO_STANDARD: Final = bytes.maketrans(b"-_+/=", b"+/-__")
+_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 _PADDING: Final = (b"", None, b"==", b"=")
 # The last characters whose unused bits are zero, by the number of characters in the last group.
 _LAST: Final = (_ALPHABET, b"", b"AQgw", b"AEIMQUYcgkosw048")
@@ -27,10 +29,25 @@ def decode(segment: bytes) -> bytes | None:
         assert decode(b"aGVsbG8") == b"hello"
         assert decode(b"aGVsbG8=") is None
     """
-    if segment.translate(None, _ALPHABET):
-        return None
     group = len(segment) % 4
-    padding = _PADDING[group]
-    if padding is None or (segment and segment[-1] not in _LAST[group]):
+    if not group:
+        padded = segment.translate(_TO_STANDARD)
+    else:
+        padding = _PADDING[group]
+        if padding is None or segment[-1] not in _LAST[group]:
+            return None
+        padded = segment.translate(_TO_STANDARD) + padding
+    try:
+        return a2b_base64(padded, strict_mode=True)
+    except Error:
         return None
-    return a2b_base64(segment.translate(_TO_STANDARD) + padding)
+
+
+def encode(data: bytes) -> bytes:
+    """Give the canonical spelling of `data`, without padding.
+
+    ::
+
+        assert encode(b"hello") == b"aGVsbG8"
+    """
+    return b2a_base64(data, newline=False).translate(_TO_URL).rstrip(b"=")

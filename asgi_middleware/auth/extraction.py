@@ -16,9 +16,13 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 from urllib.parse import unquote_to_bytes
 
-from asgi_middleware._core.headers import HeaderIndex, is_token
+from asgi_middleware._core.headers import is_token
+from asgi_middleware._core.types import RawHeaders
 
 _B64TOKEN: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+_NAME_LENGTH: Final = len(b"authorization")
+_PREFIX: Final = len(b"Bearer ")
+_LONGEST_SCHEME: Final = 64
 
 
 class NoToken(StrEnum):
@@ -29,6 +33,7 @@ class NoToken(StrEnum):
     REPEATED = "credentials_repeated"
     MALFORMED = "credentials_malformed"
     TOO_LARGE = "token_too_large"
+    TICKET = "ticket_invalid"
 
 
 Found: TypeAlias = bytes | NoToken
@@ -38,24 +43,39 @@ Found: TypeAlias = bytes | NoToken
 ABSENT: Final = frozenset({NoToken.MISSING, NoToken.OTHER_SCHEME})
 
 
-def from_header(headers: HeaderIndex, max_size: int) -> Found:
-    """Read the bearer token of the Authorization header.
+def find_credentials(headers: RawHeaders) -> bytes | NoToken:
+    """Find the one Authorization header among raw headers, in whatever letter case its name is.
 
     Args:
-        headers: The request's header look-up.
+        headers: Raw headers: (name, value) byte pairs.
+    """
+    credentials = None
+    for name, value in headers:
+        if len(name) == _NAME_LENGTH and name.lower() == b"authorization":
+            if credentials is not None:
+                return NoToken.REPEATED
+            credentials = value
+    return NoToken.MISSING if credentials is None else credentials
+
+
+def read_credentials(credentials: bytes, max_size: int) -> Found:
+    """Read the token of an Authorization header.
+
+    ::
+
+        assert read_credentials(b"bearer a.b.c", 99) == b"a.b.c"
+
+    Args:
+        credentials: The header's value.
         max_size: Bytes above which a token is not even looked at.
     """
-    value = headers.get(b"authorization")
-    if value is None:
-        return NoToken.MISSING
-    if b"authorization" in headers.repeated:
-        return NoToken.REPEATED
-    scheme, _, rest = value.partition(b" ")
-    if scheme != b"Bearer" and scheme.lower() != b"bearer":
+    scheme = credentials[:_PREFIX]
+    if scheme.lower().rstrip(b" ") != b"bearer":
+        scheme = credentials[:_LONGEST_SCHEME].partition(b" ")[0]
         return NoToken.OTHER_SCHEME if is_token(scheme) else NoToken.MALFORMED
-    if len(rest) > max_size:
+    if len(credentials) - _PREFIX > max_size:  # before it is copied
         return NoToken.TOO_LARGE
-    return as_b64token(rest.strip(b" "))
+    return as_b64token(credentials[_PREFIX:].strip(b" "))
 
 
 def as_b64token(value: bytes) -> Found:
@@ -76,6 +96,18 @@ def from_query(query: bytes, parameter: bytes, max_size: int) -> tuple[Found, by
         parameter: The parameter's name, decoded.
         max_size: Bytes above which a token is not even looked at.
     """
+    values, rest = take_parameter(query, parameter)
+    if not values:
+        return NoToken.MISSING, rest
+    if len(values) > 1:
+        return NoToken.REPEATED, rest
+    if len(values[0]) > max_size:
+        return NoToken.TOO_LARGE, rest
+    return as_b64token(unquote_to_bytes(values[0])), rest
+
+
+def take_parameter(query: bytes, parameter: bytes) -> tuple[list[bytes], bytes]:
+    """Give the raw values of a query parameter, and the query string without it."""
     kept: list[bytes] = []
     values: list[bytes] = []
     for pair in query.split(b"&"):
@@ -84,14 +116,7 @@ def from_query(query: bytes, parameter: bytes, max_size: int) -> tuple[Found, by
             values.append(value)
         else:
             kept.append(pair)
-    rest = b"&".join(kept)
-    if not values:
-        return NoToken.MISSING, query
-    if len(values) > 1:
-        return NoToken.REPEATED, rest
-    if len(values[0]) > max_size:
-        return NoToken.TOO_LARGE, rest
-    return as_b64token(unquote_to_bytes(values[0])), rest
+    return values, b"&".join(kept) if values else query
 
 
 def only(*found: Found) -> Found:

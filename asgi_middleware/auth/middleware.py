@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Awaitable, Iterable
-from typing import Any, Final, NamedTuple, cast
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Literal, cast
 
-from asgi_middleware._core.config import ConfigurationError, Problems
-from asgi_middleware._core.exchange import Exchange, enter, exchange_of
-from asgi_middleware._core.preflight import is_preflight
+from asgi_middleware._core.config import Problems
 from asgi_middleware._core.refusals import Refusal
-from asgi_middleware._core.types import ASGIApp, Message, Receive, Scope, Send
-from asgi_middleware.auth.challenge import Answers, check_realm
+from asgi_middleware._core.types import ASGIApp, Receive, Scope, Send
+from asgi_middleware.auth.challenge import Answers, check_realm, check_resource_metadata
 from asgi_middleware.auth.claims import UNSET, Unset
-from asgi_middleware.auth.errors import TokenError
-from asgi_middleware.auth.extraction import ABSENT, Found, NoToken, from_header, from_query, only
-from asgi_middleware.auth.policy import NOTHING, Demand, Need, Policy, Rule
-from asgi_middleware.auth.subject import AnonymousUser, JWTAuth, JWTUser
-from asgi_middleware.auth.subprotocols import choose, for_closing, hide, read_offer
+from asgi_middleware.auth.events import AuthEvent
+from asgi_middleware.auth.guard import Guard, Later
+from asgi_middleware.auth.lifespan import closing, warming
+from asgi_middleware.auth.options import check_cookie, check_verifier, check_websocket
+from asgi_middleware.auth.policy import Explanation, Policy
+from asgi_middleware.auth.rules import Rule, check_roles_claim
+from asgi_middleware.auth.sockets import SocketGuard
+from asgi_middleware.auth.sources import Sources, keep_private
 from asgi_middleware.auth.verifier import DEFAULT_LEEWAY, TokenVerifier
-from asgi_middleware.auth.websocket import WebSocketAuth, close
-
-_ANONYMOUS: Final = AnonymousUser()
-_DEFAULTS: Final = {"key": None, "algorithms": None, "audience": UNSET, "issuer": None, "leeway": DEFAULT_LEEWAY}
-_logger: Final = logging.getLogger(__name__)
-
-
-class _Carried(NamedTuple):
-    """What one connection brought.
-
-    Attributes:
-        found: The token, or why there is none.
-        scope: A copy of the scope for the app, without the token in the query string or among the subprotocols.
-        marker: The subprotocol to accept with where the app picks none.
-        closing: The subprotocol to accept with when the connection is accepted only to be closed.
-    """
-
-    found: Found
-    scope: Scope
-    marker: str | None = None
-    closing: str | None = None
+from asgi_middleware.auth.websocket import WebSocketAuth, check_parameter
 
 
 class JWTAuthMiddleware:
@@ -72,24 +52,37 @@ class JWTAuthMiddleware:
 
     Args:
         app: The application to guard.
-        key: What tokens are verified with; see :class:`TokenVerifier`, as for `algorithms`, `audience`, `issuer` and
-            `leeway`.
+        key: What tokens are verified with; see :class:`TokenVerifier`, as for `keys`, `issuers`, `algorithms`,
+            `audience`, `issuer`, `leeway` and `revocation`.
+        keys: Several keys, or a key set that is fetched.
+        issuers: Several issuers, each with keys of its own.
         algorithms: The names that the issuer signs with; no default.
         audience: This service's name or names; None only if its tokens carry no ``aud``.
         issuer: The expected ``iss``, or several; None for any.
         leeway: Seconds of clock difference allowed, 0 to 300.
-        verifier: A ready verifier instead of the five options above, for its rarer options.
+        revocation: Where revoked tokens are looked up.
+        verifier: A ready verifier instead of the options above, for its rarer options.
+        cookie: Also read the token from this cookie, where the request brings none otherwise; needs `allowed_origins`.
+        allowed_origins: The origins whose pages may act with the cookie ("https://app.example"): asked on every
+            WebSocket and on every method but GET, HEAD, OPTIONS and TRACE. Your own origin is one of them.
+        query_parameter: Also read a request's token from this query parameter; None (the default) for not at all,
+            because URLs end up in logs (RFC 9700 4.3.2). For WebSockets see :class:`WebSocketAuth`.
         exempt: Paths where no token is looked at: ``"/health"``, ``"GET /docs"``, ``"/static/**"`` or a compiled
             pattern that must match the whole path. The user is anonymous there. A path on which two readers could
             disagree (``//``, ``/../``, ``%2F``) is never exempt.
-        optional: Paths where a token may be left out, in the same form. A token that is given must still be valid.
+        optional: Paths where a token may be left out, in the same form.
+        on_invalid_optional: What a bad token does on an optional path: ``"refuse"`` (the default), or ``"anonymous"``
+            to go on as if none had come.
         rules: What a token must grant on some paths; see :class:`Rule`.
         required_scopes: What every token must grant, on all paths that look at tokens.
+        roles_claim: The claim that holds the roles, or the names that lead to them: ``("realm_access", "roles")``.
         allow_preflight: Let genuine CORS preflights pass to the app (``OPTIONS`` with ``Origin`` and
             ``Access-Control-Request-Method``). Off by default, because an app that ignores the method would answer them
             with its content; needed only if the app does its CORS itself.
-        websocket: How a WebSocket brings its token and is refused.
+        websocket: How a WebSocket brings its token, is refused and ends.
         realm: The realm of the challenge; printable ASCII.
+        resource_metadata: The URL where this service describes itself, for the challenge (RFC 9728 5.1).
+        on_event: Is called with an :class:`AuthEvent` for every decision, and must not wait. What it raises is logged.
 
     Raises:
         ConfigurationError: Options are wrong; all of them are listed, and the key is never shown.
@@ -97,167 +90,146 @@ class JWTAuthMiddleware:
     Sources: RFC 6750 (bearer tokens), RFC 9110 11 (challenges), RFC 7519 and RFC 8725 (tokens).
     """
 
-    __slots__ = ("_allow_preflight", "_answers", "_policy", "_query_parameter", "_verifier", "_websocket", "app")
+    __slots__ = ("_admit", "_guard", "_policy", "_sockets", "app")
 
     def __init__(
         self,
         app: ASGIApp,
         *,
         key: Any = None,
+        keys: Any = None,
+        issuers: Iterable[Any] = (),
         algorithms: Iterable[str] | None = None,
         audience: str | Iterable[str] | Unset | None = UNSET,
         issuer: str | Iterable[str] | None = None,
         leeway: float = DEFAULT_LEEWAY,
+        revocation: Any = None,
         verifier: TokenVerifier | None = None,
+        cookie: str | None = None,
+        allowed_origins: Iterable[str] = (),
+        query_parameter: str | None = None,
         exempt: Iterable[str | re.Pattern[str]] = (),
         optional: Iterable[str | re.Pattern[str]] = (),
+        on_invalid_optional: Literal["refuse", "anonymous"] = "refuse",
         rules: Iterable[Rule] = (),
         required_scopes: Iterable[str] = (),
+        roles_claim: str | Iterable[str] | None = None,
         allow_preflight: bool = False,
         websocket: WebSocketAuth = WebSocketAuth(),  # noqa: B008 -- frozen
         realm: str = "api",
+        resource_metadata: str | None = None,
+        on_event: Callable[[AuthEvent], object] | None = None,
     ) -> None:
         problems = Problems("JWTAuthMiddleware")
-        own = {"key": key, "algorithms": algorithms, "audience": audience, "issuer": issuer, "leeway": leeway}
-        verifier = _verifier(verifier, own, problems)
-        self._policy = Policy(
-            exempt=exempt, optional=optional, rules=rules, required_scopes=required_scopes, problems=problems
+        own = {
+            "key": key,
+            "keys": keys,
+            "issuers": issuers,
+            "algorithms": algorithms,
+            "audience": audience,
+            "issuer": issuer,
+            "leeway": leeway,
+            "revocation": revocation,
+        }
+        made = check_verifier(verifier, own, problems)
+        cookies = check_cookie(cookie, allowed_origins, problems)
+        check_parameter("query_parameter", query_parameter, problems)
+        roles = check_roles_claim(roles_claim, problems)
+        policy = Policy(
+            exempt=exempt,
+            optional=optional,
+            rules=rules,
+            required_scopes=required_scopes,
+            roles_claim=roles,
+            problems=problems,
         )
+        problems.one_of("on_invalid_optional", on_invalid_optional, ("refuse", "anonymous"))
         problems.boolean("allow_preflight", allow_preflight)
-        websocket = _websocket(websocket, problems)
+        websocket = check_websocket(websocket, problems)
         realm = check_realm(realm, problems)
+        resource_metadata = check_resource_metadata(resource_metadata, problems)
+        problems.callable("on_event", on_event, optional=True)
         problems.raise_if_any()
+        checked = cast("TokenVerifier", made)  # None came with a problem, raised just now
+        sources = Sources(
+            max_size=checked.max_token_size, cookie=cookies, query_parameter=query_parameter, websocket=websocket
+        )
+        answers = Answers(
+            realm=realm,
+            close_code=websocket.close_code,
+            forbidden_code=websocket.forbidden_code,
+            timeout_code=websocket.timeout_code,
+            resource_metadata=resource_metadata,
+        )
         self.app = app
-        self._verifier = cast("TokenVerifier", verifier)  # None came with a problem, raised just now
-        self._allow_preflight = allow_preflight
-        self._websocket = websocket
-        self._query_parameter = (websocket.query_parameter or "").encode()
-        self._answers = Answers(realm=realm, close_code=websocket.close_code, forbidden_code=websocket.forbidden_code)
+        self._policy = policy
+        self._guard = guard = Guard(
+            verifier=checked,
+            policy=policy,
+            sources=sources,
+            answers=answers,
+            roles_claim=roles,
+            allow_preflight=allow_preflight,
+            is_lenient=on_invalid_optional == "anonymous",
+            on_event=on_event,
+        )
+        self._admit = guard.admit
+        self._sockets = SocketGuard(guard, websocket, roles)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Guard one connection; any scope but ``http`` and ``websocket`` passes untouched."""
+        """Guard one connection; any scope but ``http`` and ``websocket`` passes, at start-up with keys warmed up."""
         kind = scope["type"]
-        if kind not in {"http", "websocket"}:
-            await self.app(scope, receive, send)
-            return
-        carried, refusal = self._decide(scope)
-        if refusal is None:
-            if carried.marker is not None:
-                send = _choosing(send, carried.marker)
-            await self.app(carried.scope, receive, send)
-        elif kind == "http" or self._websocket.reject == "deny":
-            await refusal.send(carried.scope, receive, send)
-        else:
-            exchange = exchange_of(carried.scope)
-            if exchange is not None:
-                exchange.refusal = refusal
-            accept = self._websocket.reject == "accept_close"
-            await close(refusal, receive, send, accept=accept, subprotocol=carried.closing)
-
-    def _decide(self, scope: Scope) -> tuple[_Carried, Refusal | None]:
-        """Give what the connection brought, and the refusal or None. Raises nothing."""
-        carried = _Carried(NoToken.MISSING, scope)
-        try:
-            scope, exchange = enter(scope)
-            carried = self._read(scope, exchange)
-            refusal = self._judge(scope, exchange, carried)
+        if kind == "http":
+            try:
+                inner, refusal, private = self._admit(scope)
+                if refusal is not None and type(refusal) is Later:
+                    inner, refusal, _ = await self._guard.admit_later(inner, refusal)
+            # Not being able to decide must not open the door, nor look like a fault of the app.
+            except Exception as error:  # noqa: BLE001
+                inner, refusal, private = scope, self._guard.for_failure(error), False
+            if private:
+                send = keep_private(send)
             if refusal is None:
-                enter(carried.scope)
-        except TokenError as error:
-            refusal = self._answers.for_reason(error.reason)
-        # Not being able to decide must not open the door, nor look like a fault of the app.
-        except Exception as error:  # noqa: BLE001
-            _report(error)
-            refusal = self._answers.unavailable
-        return carried, refusal
+                await self.app(inner, receive, send)
+            else:
+                await self._refuse(cast("Refusal", refusal), inner, receive, send)
+        elif kind == "websocket":
+            await self._sockets(self.app, scope, receive, send)
+        elif kind == "lifespan" and self._guard.verifier.remote:
+            await self.app(scope, warming(receive, self._guard.verifier), closing(send, self._guard.verifier))
+        else:
+            await self.app(scope, receive, send)
 
-    def _read(self, scope: Scope, exchange: Exchange) -> _Carried:
-        """Take the token out of a connection; the scope that comes back is a copy, ready for the app."""
-        headers = exchange.headers(scope)
-        max_size = self._verifier.max_token_size
-        found = from_header(headers, max_size)
-        inner = dict(scope)
-        if scope["type"] == "http":
-            return _Carried(found, inner)
-        marker = None
-        offer = read_offer(scope, max_size)
-        if self._websocket.subprotocol and offer.carried:
-            hide(inner, offer)
-            marker = offer.marker
-            found = only(found, offer.found)
-        if self._query_parameter:
-            from_url, rest = from_query(scope.get("query_string") or b"", self._query_parameter, max_size)
-            if from_url is not NoToken.MISSING:
-                inner["query_string"] = rest
-                found = only(found, from_url)
-        return _Carried(found, inner, marker, for_closing(offer))
+    def _refuse(self, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        self._guard.tell("refused", scope, refusal=refusal)
+        return refusal.send(scope, receive, send)
 
-    def _judge(self, scope: Scope, exchange: Exchange, carried: _Carried) -> Refusal | None:
-        """Give the refusal, or None after the subject was put into the inner scope."""
-        demand = self._demand(scope, exchange)
-        inner = carried.scope
-        found = carried.found
-        if demand.need is Need.NOTHING or (demand.need is Need.OPTIONAL and found in ABSENT):
-            inner["user"] = _ANONYMOUS
-            inner["auth"] = JWTAuth()
-            return None
-        if isinstance(found, NoToken):
-            return self._answers.for_reason(found)
-        token = self._verifier.verify(found)
-        if demand.scopes and not set(demand.scopes).issubset(token.scopes):
-            return self._answers.insufficient(demand.scopes)
-        inner["user"] = JWTUser(token)
-        inner["auth"] = JWTAuth(token)
-        exchange.subject = token.subject
-        return None
+    def explain(self, method: str, path: str, *, root_path: str = "") -> Explanation:
+        """Say what a request needs, and why: for tests of your own options.
 
-    def _demand(self, scope: Scope, exchange: Exchange) -> Demand:
-        if self._allow_preflight and is_preflight(scope, exchange.headers(scope)):
-            return NOTHING
-        return self._policy.demand(scope)
+        ::
+
+            from asgi_middleware.auth import JWTAuthMiddleware, Rule
 
 
-def _verifier(given: object, own: dict[str, Any], problems: Problems) -> TokenVerifier | None:
-    """Give the verifier that was passed, or make one from the middleware's own options."""
-    if given is None:
-        try:
-            return TokenVerifier(**own)
-        except ConfigurationError as error:
-            for problem in error.problems:
-                problems.add(problem.option, problem.value, problem.message, fix=problem.fix, code=problem.code)
-    elif not isinstance(given, TokenVerifier):
-        problems.add("verifier", given, "is not a TokenVerifier", fix="pass TokenVerifier(...)", code="not_a_verifier")
-    elif any(own[name] != default for name, default in _DEFAULTS.items()):
-        problems.add(
-            "verifier",
-            given,
-            "is given beside key, algorithms, audience, issuer or leeway",
-            fix="pass those to the verifier, or leave the verifier out",
-            code="verifier_and_key",
-        )
-    else:
-        return given
-    return None
+            async def app(scope, receive, send): ...
 
 
-def _websocket(given: object, problems: Problems) -> WebSocketAuth:
-    if isinstance(given, WebSocketAuth):
-        return given
-    problems.add("websocket", given, "is not a WebSocketAuth", fix="pass WebSocketAuth(...)", code="not_websocket_auth")
-    return WebSocketAuth()
+            guarded = JWTAuthMiddleware(
+                app,
+                key="k" * 32,
+                algorithms=["HS256"],
+                audience="api",
+                exempt=["/health"],
+                rules=[Rule("/admin/**", scopes=["admin"])],
+            )
+            assert guarded.explain("GET", "/health").need == "exempt"
+            assert guarded.explain("GET", "/health%2F").need == "required"
+            assert guarded.explain("GET", "/admin/users").scopes == ("admin",)
 
-
-def _choosing(send: Send, marker: str) -> Send:
-    def send_wrapper(message: Message) -> Awaitable[None]:
-        return send(choose(message, marker))
-
-    return send_wrapper
-
-
-def _report(error: Exception) -> None:
-    """Log where a step failed, without the error's text: that may quote a token or a key."""
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    where = "unknown" if last is None else f"{last.tb_frame.f_globals.get('__name__')}:{last.tb_lineno}"
-    _logger.error("A token could not be checked: %s in %s", type(error).__name__, where)
+        Args:
+            method: The method; "GET" for a WebSocket.
+            path: The path as it stands in a URL, percent-escapes included.
+            root_path: The server's root path.
+        """
+        return self._policy.explain(method, path, root_path)

@@ -4,69 +4,36 @@ Facts this module rests on:
 
 - What loosens (``exempt``, ``optional``) holds only for a path that every reader reads alike; what tightens (``rules``)
   holds as soon as one reading matches. ``_core/paths.py`` says how.
-- A browser sends a CORS preflight without credentials: ``OPTIONS`` with ``Origin`` and
-  ``Access-Control-Request-Method`` (Fetch Standard, "CORS-preflight fetch"). An ``OPTIONS`` without both is a request
-  like any other.
+- A decision depends on the method, the path, its raw bytes and the root path, and on nothing else of the request. So it
+  can be remembered by these four. The memory is bounded, and whoever fills it up makes nobody's decision different.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote, unquote
 
 from asgi_middleware._core.config import Problems
-from asgi_middleware._core.headers import is_token
-from asgi_middleware._core.paths import PathRules
+from asgi_middleware._core.paths import PathRules, is_ambiguous, path_forms
 from asgi_middleware._core.types import Scope
+from asgi_middleware.auth.claims import VerifiedToken
+from asgi_middleware.auth.rules import (
+    Requirement,
+    RolesClaim,
+    Rule,
+    check_scopes,
+    listed_rules,
+    requirements,
+    roles_of,
+)
 
-# scope-token = 1*( %x21 / %x23-5B / %x5D-7E ) (RFC 6749 3.3)
-_SCOPE_TOKEN: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What a token must grant on some paths. Every rule that concerns a request adds to what is needed.
-
-    A rule tightens: it holds as soon as any reading of the path matches (``//admin``, ``/x/../admin``, ``/ADMIN``), it
-    makes a token needed where one was optional, and only ``exempt`` is stronger::
-
-        from asgi_middleware.auth import Rule
-
-        rules = (
-            Rule("/admin/**", scopes=("admin",)),
-            Rule("/files/**", scopes=("files:write",), methods=("PUT", "DELETE")),
-        )
-
-    Args:
-        path: A path ("/reports"), with ``*`` for text within a segment and ``/**`` for any number of further segments,
-            or a compiled pattern that must match the whole path.
-        scopes: The scopes that the token must grant, all of them. Empty asks for a token and nothing more.
-        methods: The methods concerned; None (the default) for all. GET includes HEAD, and a WebSocket counts as GET.
-
-    Raises:
-        ConfigurationError: The path, a scope or a method is not well-formed.
-    """
-
-    path: str | re.Pattern[str]
-    scopes: Iterable[str] = field(default=(), kw_only=True)
-    methods: Iterable[str] | None = field(default=None, kw_only=True)
-
-    def __post_init__(self) -> None:
-        """Check the fields and freeze the lists."""
-        problems = Problems("Rule")
-        if isinstance(self.path, str) and " " in self.path:
-            problems.add(
-                "path", self.path, "names a method", fix='write Rule("/path", methods=("GET",))', code="method_in_path"
-            )
-        else:
-            PathRules((self.path,), option="path", problems=problems)
-        object.__setattr__(self, "scopes", check_scopes("scopes", self.scopes, problems))
-        if self.methods is not None:
-            object.__setattr__(self, "methods", _check_methods(self.methods, problems))
-        problems.raise_if_any()
+_REMEMBERED: Final = 1024
+_LONGEST_REMEMBERED: Final = 1024
+SCOPE: Final = "insufficient_scope"
+ROLE: Final = "insufficient_role"
 
 
 class Need(Enum):
@@ -77,25 +44,107 @@ class Need(Enum):
     TOKEN = "required"  # noqa: S105 -- a word, not a token
 
 
-class Demand(NamedTuple):
-    """What one request needs.
+class Demand:
+    """What one kind of request needs; immutable, shared by all requests of that kind.
 
     Attributes:
         need: Whether a token is needed.
-        scopes: What a token must grant.
+        scopes: All scopes that are asked for, in order: for the challenge and for people.
+        roles: All roles that are asked for.
+        rules: The rules that concern these requests.
+        asks: Whether a token must grant anything.
     """
 
-    need: Need
+    __slots__ = ("_roles", "_roles_claim", "_scopes", "asks", "need", "roles", "rules", "scopes")
+
+    def __init__(
+        self,
+        need: Need,
+        *,
+        required_scopes: tuple[str, ...] = (),
+        rules: tuple[Rule, ...] = (),
+        roles_claim: RolesClaim = None,
+    ) -> None:
+        """Add up what the rules ask for.
+
+        Args:
+            need: Whether a token is needed.
+            required_scopes: What every token must grant.
+            rules: The rules that concern these requests.
+            roles_claim: Where a token's roles are.
+        """
+        self.need = need
+        self.rules = rules
+        self.scopes = tuple(dict.fromkeys([*required_scopes, *(one for rule in rules for one in rule.scopes)]))
+        self.roles = tuple(dict.fromkeys(one for rule in rules for one in rule.roles))
+        scopes = [Requirement(frozenset(required_scopes), any_of=False)] if required_scopes else []
+        self._scopes = (*scopes, *requirements((rule.scopes, rule.any_of) for rule in rules))
+        self._roles = requirements((rule.roles, rule.any_of) for rule in rules)
+        self._roles_claim = roles_claim
+        self.asks = bool(self._scopes or self._roles)
+
+    def lacking(self, token: VerifiedToken) -> str | None:
+        """Give the reason why a verified token does not grant enough, or None."""
+        granted = token.scopes
+        for requirement in self._scopes:
+            if not requirement.is_met(granted):
+                return SCOPE
+        if self._roles:
+            roles = roles_of(token, self._roles_claim)
+            for requirement in self._roles:
+                if not requirement.is_met(roles):
+                    return ROLE
+        return None
+
+
+NOTHING: Final = Demand(Need.NOTHING)
+
+
+class Explanation(NamedTuple):
+    """What one request needs, and why.
+
+    Its text is one line, such as "GET /admin/users: a token with the scopes admin, by /admin/**".
+
+    Attributes:
+        method: The method asked about.
+        path: The path asked about.
+        need: "exempt", "optional" or "required".
+        scopes: The scopes that a token must grant.
+        roles: The roles that it must hold.
+        rules: The rules that concern the request.
+        ambiguous: Whether two readers could disagree about the path; then it is never exempt and never optional.
+    """
+
+    method: str
+    path: str
+    need: str
     scopes: tuple[str, ...]
+    roles: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    ambiguous: bool
 
+    def __str__(self) -> str:
+        """Say it on one line."""
+        if self.need == Need.NOTHING.value:
+            return f"{self.method} {self.path}: no token is looked at"
+        text = "a token" if self.need == Need.TOKEN.value else "no token, or a valid one"
+        grants = [f"the {kind} {' '.join(names)}" for kind, names in self._grants() if names]
+        if grants:
+            text += f" with {' and '.join(grants)}"
+        if self.rules:
+            text += f", by {'; '.join(map(str, self.rules))}"
+        if self.ambiguous:
+            text += " (the path is ambiguous, so that nothing exempts it)"
+        return f"{self.method} {self.path}: {text}"
 
-NOTHING: Final = Demand(Need.NOTHING, ())
+    def _grants(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        return ("scopes", self.scopes), ("roles", self.roles)
 
 
 class Policy:
-    """The path options of ``JWTAuthMiddleware``, compiled; immutable."""
+    """The path options of ``JWTAuthMiddleware``, compiled."""
 
-    __slots__ = ("_default", "_exempt", "_optional", "_optional_demand", "_rules")
+    __slots__ = ("_default", "_exempt", "_known", "_optional", "_optional_demand", "_paths", "_rules", "_together")
 
     def __init__(
         self,
@@ -104,80 +153,81 @@ class Policy:
         optional: Iterable[str | re.Pattern[str]],
         rules: Iterable[Rule],
         required_scopes: Iterable[str],
+        roles_claim: RolesClaim = None,
         problems: Problems,
     ) -> None:
         """Check the options, noting what is wrong in `problems`."""
         self._exempt = PathRules(exempt, option="exempt", problems=problems)
         self._optional = PathRules(optional, option="optional", problems=problems)
-        scopes = check_scopes("required_scopes", required_scopes, problems)
-        self._default = Demand(Need.TOKEN, scopes)
-        self._optional_demand = Demand(Need.OPTIONAL, scopes)
-        compiled = []
-        for rule in _listed(rules, problems):
-            methods = None if rule.methods is None else frozenset(rule.methods)
-            compiled.append((PathRules((rule.path,), option="rules", problems=problems), methods, tuple(rule.scopes)))
-        self._rules = tuple(compiled)
+        given: dict[str, Any] = {
+            "required_scopes": check_scopes("required_scopes", required_scopes, problems),
+            "roles_claim": roles_claim,
+        }
+        self._together = given
+        self._default = Demand(Need.TOKEN, **given)
+        self._optional_demand = Demand(Need.OPTIONAL, **given)
+        listed = listed_rules(rules, problems)
+        self._paths = PathRules([rule.path for rule in listed], option="rules", problems=problems)
+        self._rules = tuple((PathRules((rule.path,), option="rules"), rule) for rule in listed)
+        if roles_claim is None and any(rule.roles for rule in listed):
+            problems.add(
+                "rules",
+                "roles",
+                "are asked for, but nothing says which claim holds them",
+                fix='name it, for example roles_claim="roles" or ("realm_access", "roles")',
+                code="roles_without_claim",
+            )
+        self._known: dict[Any, Demand] = {}
+
+    @property
+    def constant(self) -> Demand | None:
+        """What every request needs, where that is the same for all; else None."""
+        return None if self._exempt or self._optional or self._rules else self._default
 
     def demand(self, scope: Scope) -> Demand:
         """Give what this request needs."""
+        path, method = scope.get("path"), scope.get("method")
+        if method is not None and scope["type"] == "websocket":
+            # A handshake is GET, or CONNECT over HTTP/2 (RFC 8441): a server may say which, and rules must not differ.
+            scope, method = {**scope, "method": None}, None
+        key = (path, method, scope.get("raw_path"), scope.get("root_path"))
+        demand = self._known.get(key)
+        if demand is None:
+            demand = self._decide(scope)
+            # A method, too, is as long as a client likes.
+            if type(path) is str and len(path) + len(method or "") + len(key[2] or b"") <= _LONGEST_REMEMBERED:
+                if len(self._known) >= _REMEMBERED:
+                    self._known.clear()
+                self._known[key] = demand
+        return demand
+
+    def explain(self, method: str, path: str, root_path: str) -> Explanation:
+        """Give what a request needs, and why; `path` as it stands in a URL."""
+        target = path.partition("?")[0]
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": unquote(target),
+            "raw_path": quote(target, safe="/%:@!$&'()*+,;=~\\").encode("ascii"),
+            "root_path": root_path,
+        }
+        demand = self._decide(scope)
+        ambiguous = is_ambiguous(scope["path"], scope["raw_path"])  # type: ignore[arg-type]
+        return Explanation(method, path, demand.need.value, demand.scopes, demand.roles, demand.rules, ambiguous)
+
+    def _decide(self, scope: Scope) -> Demand:
         if self._exempt and self._exempt.exempts(scope):
             return NOTHING
-        if self._rules:
-            method = str(scope.get("method", "GET")).upper()
+        forms = path_forms(scope) if self._rules else ()
+        if self._paths.concerns_any(forms, None):
+            method = str(scope.get("method") or "GET").upper()
             concerned = [
-                scopes
-                for paths, methods, scopes in self._rules
-                if (methods is None or method in methods) and paths.concerns(scope)
+                rule
+                for paths, rule in self._rules
+                if (rule.methods is None or method in rule.methods) and paths.concerns_any(forms, None)
             ]
             if concerned:
-                together = dict.fromkeys(self._default.scopes)
-                for scopes in concerned:
-                    together.update(dict.fromkeys(scopes))
-                return Demand(Need.TOKEN, tuple(together))
+                return Demand(Need.TOKEN, rules=tuple(concerned), **self._together)
         if self._optional and self._optional.exempts(scope):
             return self._optional_demand
         return self._default
-
-
-def check_scopes(option: str, value: object, problems: Problems) -> tuple[str, ...]:
-    """Give the scopes of an option, each checked (RFC 6749 3.3)."""
-    scopes = problems.strings(option, value)
-    for scope in scopes:
-        if _SCOPE_TOKEN.fullmatch(scope) is None:
-            problems.add(
-                option,
-                scope,
-                "is not a scope",
-                fix="write one scope per string: printable ASCII without space, quote and backslash (RFC 6749 3.3)",
-                code="not_a_scope",
-            )
-    return tuple(dict.fromkeys(scopes))
-
-
-def _check_methods(value: object, problems: Problems) -> tuple[str, ...]:
-    methods = []
-    for method in problems.strings("methods", value):
-        if method.isascii() and is_token(method.encode("ascii")):
-            methods.append(method.upper())
-        else:
-            problems.add("methods", method, "is not a method", fix='write names such as "POST"', code="not_a_method")
-    if not methods:
-        problems.add(
-            "methods", value, "concerns no request", fix="name a method, or None for all", code="methods_empty"
-        )
-    if "GET" in methods:
-        methods.append("HEAD")
-    return tuple(dict.fromkeys(methods))
-
-
-def _listed(rules: object, problems: Problems) -> list[Rule]:
-    try:
-        listed = list(rules)  # type: ignore[call-overload]
-    except TypeError:
-        listed = [rules]
-    for rule in listed:
-        if not isinstance(rule, Rule):
-            problems.add(
-                "rules", rule, "is not a Rule", fix='write [Rule("/admin/**", scopes=("admin",))]', code="not_a_rule"
-            )
-    return [rule for rule in listed if isinstance(rule, Rule)]

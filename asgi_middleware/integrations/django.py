@@ -1,17 +1,25 @@
-"""Django: tell the classes outside of it which URL pattern matched.
+"""Django: tell the classes outside of it which URL pattern matched, and take the user from them.
 
 Django leaves nothing in the ASGI scope, but a request carries the scope it came with, and with it the Exchange.
+
+``TokenUserMiddleware``, ``TokenAuthentication`` and ``TokenUser`` are imported on first use: only they need PyJWT.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 
 from asgi_middleware._core.exchange import exchange_of
 from asgi_middleware._core.routes import mounted
+
+if TYPE_CHECKING:
+    from asgi_middleware.integrations.django_auth import TokenAuthentication, TokenUser, TokenUserMiddleware
+
+__all__ = ["RouteMiddleware", "TokenAuthentication", "TokenUser", "TokenUserMiddleware"]
 
 
 class RouteMiddleware:
@@ -64,3 +72,10 @@ def _note(request: Any) -> None:
     if exchange is not None and exchange.route is None:
         # A pattern of re_path() begins with the anchor.
         exchange.route = mounted(scope, f"/{match.route.removeprefix('^')}")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(import_module("asgi_middleware.integrations.django_auth"), name)

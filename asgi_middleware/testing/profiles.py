@@ -305,6 +305,7 @@ PROFILES: Final[tuple[Profile, ...]] = (
         websocket_absent=frozenset({"client", "server", "scheme", "raw_path", "root_path", "state", "http_version"}),
     ),
 )
+"""The manners of the common servers and test clients."""
 
 
 def profile(name: str) -> Profile:

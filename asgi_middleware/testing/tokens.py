@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+import json
 import secrets
 import time
 from collections.abc import Callable
@@ -44,10 +46,11 @@ class TokenIssuer:
         issuer: The ``iss`` of its tokens; None for none.
         audience: The ``aud`` of its tokens; None for none.
         lifetime: Seconds between ``iat`` and ``exp``. An hour outlasts a test run that made its tokens at the start.
-        kid: The ``kid`` header; None for none.
+        kid: The ``kid`` header; None for none. :meth:`rotate` counts on: ``"1"``, ``"2"``, ...
 
     Attributes:
-        key: What its tokens are verified with: the secret, or the public key as PEM text.
+        key: What its tokens are verified with now: the secret, or the public key as PEM text.
+        published: How often its key set was read, by :meth:`endpoint` or :meth:`fetch`.
 
     Raises:
         ValueError: The algorithm is not one of those above.
@@ -67,8 +70,11 @@ class TokenIssuer:
         self.audience = audience
         self._lifetime = lifetime
         self._kid = kid
+        self._rotations = 0
+        self._older: list[dict[str, Any]] = []
         self._signing_key = _new_key(algorithm)
         self.key: bytes | str = _verification_key(self._signing_key)
+        self.published = 0
 
     def __repr__(self) -> str:
         """Show what it signs with, never the key."""
@@ -83,6 +89,75 @@ class TokenIssuer:
             "audience": self.audience,
             "issuer": self.issuer,
         }
+
+    @property
+    def jwks(self) -> dict[str, Any]:
+        """The key set that it publishes: the key that it signs with, and the older ones that it kept.
+
+        Raises:
+            ValueError: It signs with a secret, which is not to be published.
+        """
+        if self.algorithm in _HMAC_BYTES:
+            raise ValueError("a secret is not published")
+        return {"keys": [self._jwk(), *self._older]}
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What it says of itself, as OpenID Connect Discovery and RFC 8414 have it."""
+        return {
+            "issuer": self.issuer,
+            "jwks_uri": f"{self.issuer}/jwks.json",
+            "id_token_signing_alg_values_supported": [self.algorithm],
+        }
+
+    def rotate(self, *, keep: bool = True) -> None:
+        """Sign with a new key from here on, under the next ``kid``.
+
+        Where old tokens should stay good, the issuer needs a `kid` from the start: among several keys, a token without
+        one means none.
+
+        Args:
+            keep: Go on publishing the old key, as providers do until its last token has expired. Without, the tokens
+                that were signed with it are void.
+        """
+        self._older = [self._jwk(), *self._older] if keep and self.algorithm not in _HMAC_BYTES else []
+        self._rotations += 1
+        self._kid = str(self._rotations)
+        self._signing_key = _new_key(self.algorithm)
+        self.key = _verification_key(self._signing_key)
+
+    async def endpoint(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002 -- ASGI's signature
+        """Be an ASGI app that publishes metadata and keys, to be served on loopback or mounted in a test.
+
+        It answers below any path: ``/jwks.json``, ``/.well-known/openid-configuration`` and
+        ``/.well-known/oauth-authorization-server``.
+        """
+        if scope["type"] != "http":
+            return
+        document = self._document(scope["path"])
+        status, body = (404, b"{}") if document is None else (200, json.dumps(document).encode())
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def fetch(self, url: str) -> dict[str, Any]:
+        """Be the ``fetch`` function of a ``KeySet``: the same documents, without a network.
+
+        ::
+
+            from asgi_middleware.auth import KeySet
+            from asgi_middleware.testing.tokens import TokenIssuer
+
+            issuer = TokenIssuer("RS256")
+            keys = KeySet(discover=issuer.issuer, fetch=issuer.fetch)
+
+        Raises:
+            LookupError: There is no such document.
+        """
+        document = self._document(url)
+        if document is None:
+            raise LookupError("no such document")
+        return document
 
     def token(self, *, headers: dict[str, Any] | None = None, **claims: Any) -> str:
         """Give a signed token.
@@ -111,7 +186,20 @@ class TokenIssuer:
 
     def forged(self, **claims: Any) -> str:
         """Give a token that says all the right things, signed with somebody else's key."""
-        return self._sign({}, self.claims(**claims), _new_key(self.algorithm))
+        header = {} if self._kid is None else {"kid": self._kid}
+        return self._sign(header, self.claims(**claims), _new_key(self.algorithm))
+
+    def confused(self, **claims: Any) -> str:
+        """Give a token signed by HMAC with the public key as its secret, which a careless verifier takes for good.
+
+        Raises:
+            ValueError: It signs with a secret itself.
+        """
+        if isinstance(self.key, bytes):
+            raise ValueError("a secret is not public")  # noqa: TRY004 -- it is the algorithm that is wrong
+        header, payload = ({"alg": "HS256", "typ": "JWT"}, self.claims(**claims))
+        text = b".".join(base64url_encode(json.dumps(part).encode()) for part in (header, payload))
+        return b".".join((text, base64url_encode(hmac.digest(self.key.encode(), text, "sha256")))).decode("ascii")
 
     def unsigned(self, **claims: Any) -> str:
         """Give a token with ``alg: none`` and an empty signature."""
@@ -133,6 +221,23 @@ class TokenIssuer:
         text = base64url_encode(header) + b"." + base64url_encode(payload)
         algorithm = jwt.get_algorithm_by_name(self.algorithm)
         return text + b"." + base64url_encode(algorithm.sign(text, algorithm.prepare_key(self._signing_key)))
+
+    def _jwk(self) -> dict[str, Any]:
+        jwk: dict[str, Any] = jwt.get_algorithm_by_name(self.algorithm).to_jwk(
+            self._signing_key.public_key(), as_dict=True
+        )
+        # PyJWT writes key_ops, and only some of its algorithms do; what providers write is "use".
+        jwk.pop("key_ops", None)
+        named = {} if self._kid is None else {"kid": self._kid}
+        return {**jwk, **named, "use": "sig", "alg": self.algorithm}
+
+    def _document(self, location: str) -> dict[str, Any] | None:
+        if location.endswith("/jwks.json"):
+            self.published += 1
+            return self.jwks
+        if "/.well-known/openid-configuration" in location or "/.well-known/oauth-authorization-server" in location:
+            return self.metadata
+        return None
 
     def _sign(self, headers: dict[str, Any], claims: dict[str, Any], key: Any) -> str:
         header = {name: value for name, value in headers.items() if value is not None}

@@ -5,11 +5,13 @@ import hmac
 import json
 import time
 
+import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from jwt.utils import base64url_encode, raw_to_der_signature
+from uvicorn_thread import UvicornThread
 
 from asgi_middleware.auth import JWTAuthMiddleware
 from asgi_middleware.testing import http, websocket
@@ -155,6 +157,9 @@ def attacks():
     )
     yield "expired", RSA, RSA.expired(), "token_expired"
     yield "just expired", RSA, RSA.token(exp=int(time.time()) - 31), "token_expired"
+    yield "expiring in this very second", RSA, RSA.token(exp=int(time.time()) - 30), "token_expired"
+    yield "expired half a second more", RSA, RSA.token(exp=int(time.time()) - 29.5), "token_expired"
+    yield "signature null", RSA, good.rpartition(b".")[0] + b"." + base64url_encode(b"null"), "signature_invalid"
     yield "not yet valid", RSA, RSA.not_yet_valid(), "token_not_yet_valid"
     yield "issued in the future", RSA, RSA.token(iat=int(time.time()) + 86_400), "token_not_yet_valid"
     yield "somebody else's key", RSA, RSA.forged(), "signature_invalid"
@@ -178,3 +183,33 @@ async def test_the_issuers_own_tokens_get_in(app):
     """The table attacks verifiers that work: a good token of each passes."""
     for issuer in ISSUERS.values():
         assert (await http(JWTAuthMiddleware(app, **issuer.options), headers=[issuer.authorization()])).status == 200
+
+
+def test_the_attacks_over_a_live_server():
+    """The whole table through uvicorn and real clients: never a 200, never a 500, and the app does not run."""
+    ran = []
+
+    async def app(scope, receive, send):
+        ran.append(scope["path"])
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    guards = {f"/{name}": JWTAuthMiddleware(app, **issuer.options) for name, issuer in ISSUERS.items()}
+    names = {id(issuer): f"/{name}" for name, issuer in ISSUERS.items()}
+
+    async def choose(scope, receive, send):
+        await guards[scope["path"]](scope, receive, send)
+
+    with UvicornThread(choose) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        for name, issuer, token, reason in attacks():
+            text = token if isinstance(token, bytes) else token.encode()
+            answer = client.get(names[id(issuer)], headers={"authorization": b"Bearer " + text})
+            assert answer.status_code in {400, 401, 431}, name
+            if len(text) < 60_000:  # what is longer the server refuses by itself
+                assert (answer.status_code, answer.json()["reason"]) == (401, reason), name
+                assert answer.headers["www-authenticate"] == 'Bearer realm="api", error="invalid_token"'
+            assert text[:64].decode() not in answer.text
+        assert ran == []
+        for name, issuer in ISSUERS.items():
+            good = {"authorization": f"Bearer {issuer.token()}"}
+            assert client.get(f"/{name}", headers=good).status_code == 200

@@ -1,12 +1,16 @@
 """HTTP: every answer with its exact challenge, and nothing of the token in it (RFC 6750 3)."""
 
+import gc
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asgi_middleware._core.exchange import Exchange
 from asgi_middleware.auth import JWTAuthMiddleware, Rule
 from asgi_middleware.auth.challenge import Answers, challenge
+from asgi_middleware.auth.extraction import NoToken
+from asgi_middleware.auth.policy import Demand, Need
 from asgi_middleware.testing import drive, http, http_scope, lifespan
 from asgi_middleware.testing.tokens import TokenIssuer
 
@@ -84,6 +88,25 @@ async def test_a_refusal_repeats_nothing(headers, app, caplog):
             assert len(part) < 5 or part in {"Bearer", "Basic", "token"} or part not in said
 
 
+def test_a_refusal_keeps_nothing_alive(app):
+    """No circle of traceback and frame holds credentials until the garbage collector comes."""
+    guarded = guard(app)
+    scopes = [http_scope(headers=case[1]) for case in CASES]
+    scopes += [
+        http_scope(headers=[(b"authorization", f"bearer {token}".encode())]) for token in ("a.b", ISSUER.forged())
+    ]
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        for scope in scopes:
+            guarded._admit(scope)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
 async def test_insufficient_scope(app):
     """A good token that grants too little: 403 with all scopes that are needed, in order."""
     guarded = guard(app, required_scopes=("read",), rules=(Rule("/admin/**", scopes=("admin", "read")),))
@@ -111,7 +134,7 @@ async def test_a_bad_token_is_401_also_where_scopes_are_needed(app):
     """What the token grants is asked only after it is good."""
     guarded = guard(app, required_scopes=("read",))
     assert (await http(guarded, headers=[bearer(ISSUER.forged(scope="read"))])).status == 401
-    assert (await http(guarded)).header(b"www-authenticate") == BARE
+    assert (await http(guarded)).header(b"www-authenticate") == BARE + b', scope="read"'
 
 
 async def test_head_is_refused_without_a_body(app):
@@ -148,10 +171,49 @@ def test_the_order_inside_a_challenge():
 def test_sets_of_scopes_are_kept_but_not_without_end():
     """The refusal for one set of scopes is built once; more sets than are kept cost time, not memory."""
     answers = Answers(realm="api", close_code=4401, forbidden_code=4403)
-    assert answers.insufficient(("a",)) is answers.insufficient(("a",))
-    for number in range(300):
-        assert answers.insufficient((str(number),)).status == 403
-    assert len(answers._insufficient) == 256
+    asked = [Demand(Need.TOKEN, required_scopes=(str(number),)) for number in range(300)]
+    assert answers.lacking("insufficient_scope", asked[0]) is answers.lacking("insufficient_scope", asked[0])
+    assert answers.missing(NoToken.MISSING, asked[0]) is answers.missing(NoToken.MISSING, asked[0])
+    for demand in asked:
+        assert answers.lacking("insufficient_scope", demand).status == 403
+        assert answers.missing(NoToken.MISSING, demand).status == 401
+    assert len(answers._kept) == 256
+
+
+async def test_the_challenge_says_what_a_token_needs(app):
+    """Without credentials the challenge lists the scopes, and the metadata's address where that is given [3.1]."""
+    url = "https://api.example/.well-known/oauth-protected-resource"
+    guarded = guard(app, rules=(Rule("/admin", scopes=("admin",)),), resource_metadata=url)
+    metadata = b', resource_metadata="' + url.encode() + b'"'
+    assert (await http(guarded)).header(b"www-authenticate") == BARE + metadata
+    assert (await http(guarded, path="/admin")).header(b"www-authenticate") == BARE + b', scope="admin"' + metadata
+    for headers, error in [
+        ([bearer(ISSUER.token())], b'error="insufficient_scope", scope="admin"'),
+        ([bearer(ISSUER.expired())], b'error="invalid_token"'),
+        ([bearer("a b")], b'error="invalid_request"'),
+    ]:
+        result = await http(guarded, path="/admin", headers=headers)
+        assert result.header(b"www-authenticate") == BARE + b", " + error + metadata
+
+
+@pytest.mark.parametrize("url", ["/x", "ftp://x/", "https://x y", 'https://x"', "https://x\r\ny", 5])
+def test_metadata_addresses_are_checked(url, app):
+    """What becomes part of a header is an absolute URL."""
+    with pytest.raises(ValueError, match="resource_metadata"):
+        guard(app, resource_metadata=url)
+
+
+async def test_what_a_bad_token_does_on_an_optional_path_can_be_chosen(app):
+    """With on_invalid_optional="anonymous" a bad token is no token there, and still 401 elsewhere [2.18]."""
+    guarded = guard(app, optional=("/feed",), rules=(Rule("/feed/x", scopes=("x",)),), on_invalid_optional="anonymous")
+    for headers in ([bearer(ISSUER.expired())], [bearer("x")], [(b"authorization", b"Bearer")], [bearer("a")] * 2):
+        assert (await http(guarded, path="/feed", headers=headers)).status == 200
+        assert (await http(guarded, path="/other", headers=headers)).status in {400, 401}
+    assert not any(scope["user"].is_authenticated for scope in app.calls)
+    assert (await http(guarded, path="/feed", headers=[bearer(ISSUER.token())])).status == 200
+    assert app.calls[-1]["user"].is_authenticated
+    with pytest.raises(ValueError, match="on_invalid_optional"):
+        guard(app, on_invalid_optional="ignore")
 
 
 async def test_optional_paths(app):
@@ -212,6 +274,7 @@ async def test_lifespan_runs_through():
     assert (await lifespan(guard(inner))).types == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
+@settings(max_examples=50)
 @given(value=st.binary(max_size=60))
 async def test_any_authorization_is_answered(value):
     """No bytes in the header give an exception or anything but 400 or 401."""
@@ -223,6 +286,7 @@ async def test_any_authorization_is_answered(value):
         assert (await http(guard(inner), headers=[(b"authorization", given_value)])).status in {400, 401}
 
 
+@settings(max_examples=50)
 @given(path=st.text(max_size=30), raw=st.none() | st.binary(max_size=30), root=st.text(max_size=5))
 async def test_any_path_is_answered(path, raw, root):
     """No path gives an exception; without a token only the exempt path itself gets through."""

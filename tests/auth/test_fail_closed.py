@@ -4,12 +4,14 @@ import logging
 
 import anyio
 import pytest
+from jwt.algorithms import RSAAlgorithm
 
-from asgi_middleware.auth import JWTAuthMiddleware, Rule, TokenVerifier, WebSocketAuth
-from asgi_middleware.auth import middleware as shell
+from asgi_middleware.auth import JWTAuthMiddleware, Rule, TokenVerifier, WebSocketAuth, compact, sockets, sources
+from asgi_middleware.auth import guard as deciding
 from asgi_middleware.auth import verifier as verifying
-from asgi_middleware.auth.claims import ClaimRules
+from asgi_middleware.auth.claim_rules import ClaimRules
 from asgi_middleware.auth.policy import Policy
+from asgi_middleware.auth.sources import Sources
 from asgi_middleware.testing import http, websocket
 from asgi_middleware.testing.tokens import TokenIssuer
 
@@ -27,24 +29,29 @@ def broken(*_, **__):
 
 
 STEPS = [
-    (shell, "from_header"),
-    (shell, "read_offer"),
-    (shell, "for_closing"),
-    (shell, "hide"),
-    (shell, "from_query"),
-    (shell, "only"),
-    (shell, "is_preflight"),
-    (shell, "JWTAuth"),
-    (shell, "JWTUser"),
+    (deciding, "read_credentials"),
+    (deciding, "is_preflight"),
+    (deciding, "JWTUser"),
+    (deciding, "enter"),
+    (sources, "listed_headers"),
+    (sources, "find_credentials"),
+    (sources, "read_offer"),
+    (sources, "for_closing"),
+    (sources, "hide"),
+    (sources, "from_query"),
+    (sources, "only"),
+    (Sources, "read"),
     (Policy, "demand"),
-    (TokenVerifier, "verify"),
+    (TokenVerifier, "verify_now"),
     (ClaimRules, "check"),
-    (verifying, "decode"),
-    (verifying, "parse_object"),
-    (verifying, "_is_signed"),
+    (verifying, "sha256"),
+    (verifying, "first_good"),
+    (verifying, "read_claims"),
     (verifying, "VerifiedToken"),
+    (compact, "decode"),
+    (compact, "parse_object"),
 ]
-ONLY_WEBSOCKET = {"read_offer", "for_closing", "hide", "from_query", "only"}
+ONLY_WEBSOCKET = {owner_and_step for owner_and_step in STEPS if owner_and_step[0] in {sources, Sources}}
 
 
 def guard(app, reject="deny"):
@@ -63,8 +70,8 @@ async def test_a_broken_step_refuses(owner, step, app, monkeypatch, caplog):
     guarded = guard(app)
     monkeypatch.setattr(owner, step, broken)
     with caplog.at_level(logging.ERROR):
-        if step not in ONLY_WEBSOCKET:
-            result = await http(guarded, headers=[ISSUER.authorization()])
+        if (owner, step) not in ONLY_WEBSOCKET:
+            result = await http(guarded, "OPTIONS", headers=[(b"authorization", b"bearer " + ISSUER.token().encode())])
             assert (result.status, result.header(b"retry-after")) == (503, b"5")
             assert result.json()["reason"] == "authentication_unavailable"
             assert result.header(b"www-authenticate") is None
@@ -75,11 +82,23 @@ async def test_a_broken_step_refuses(owner, step, app, monkeypatch, caplog):
     assert SECRET not in caplog.text + repr(result.sent)
 
 
+@pytest.mark.parametrize("step", ["Session", "auth_with", "enter"])
+async def test_a_socket_that_cannot_be_followed_is_refused(step, app, monkeypatch, caplog):
+    """A good token does not help where its expiry could not be watched."""
+    guarded = guard(app)
+    monkeypatch.setattr(sockets, step, broken)
+    result = await websocket(guarded, subprotocols=["bearer", ISSUER.token()])
+    assert (result.status, result.json()["reason"]) == (503, "authentication_unavailable")
+    assert app.calls == []
+    assert "BrokenError" in caplog.text
+    assert SECRET not in caplog.text + repr(result.sent)
+
+
 @pytest.mark.parametrize("mode", ["close", "accept_close"])
 async def test_a_broken_step_closes_a_socket(mode, app, monkeypatch):
     """Refused by close, the code is the one of an internal error."""
     guarded = guard(app, mode)
-    monkeypatch.setattr(shell, "read_offer", broken)
+    monkeypatch.setattr(sources, "read_offer", broken)
     result = await websocket(guarded, subprotocols=["bearer", ISSUER.token()])
     assert (result.close_code, result.close_reason) == (1011, "authentication_unavailable")
     assert app.calls == []
@@ -89,7 +108,12 @@ async def test_a_broken_step_closes_a_socket(mode, app, monkeypatch):
 async def test_a_verifier_that_gives_no_token_lets_nobody_in(found, app, monkeypatch):
     """Only a VerifiedToken opens the door."""
     guarded = guard(app)
-    monkeypatch.setattr(TokenVerifier, "verify", lambda *_: found)
+
+    async def gives(*_):
+        return found
+
+    monkeypatch.setattr(TokenVerifier, "verify_now", lambda *_: found)
+    monkeypatch.setattr(TokenVerifier, "verify_async", gives)
     assert (await http(guarded, headers=[ISSUER.authorization()])).status == 503
     assert app.calls == []
 
@@ -100,12 +124,11 @@ async def test_a_broken_clock_refuses(app):
     assert (await http(guarded, headers=[ISSUER.authorization()])).status == 503
 
 
-async def test_cryptography_that_raises_is_a_bad_signature(app, monkeypatch):
+async def test_cryptography_that_raises_is_a_bad_signature(app, monkeypatch, rsa_issuer):
     """Whatever an algorithm raises over a signature makes it a bad one."""
-    checked = TokenVerifier(**ISSUER.options)
-    key = checked._keys["HS256"]
-    monkeypatch.setattr(key.algorithm, "verify", broken)
-    assert (await http(JWTAuthMiddleware(app, verifier=checked), headers=[ISSUER.authorization()])).status == 401
+    monkeypatch.setattr(RSAAlgorithm, "verify", broken)
+    guarded = JWTAuthMiddleware(app, **rsa_issuer.options)
+    assert (await http(guarded, headers=[rsa_issuer.authorization()])).status == 401
 
 
 @pytest.mark.parametrize("headers", [[(b"a",)], [("a", "b")], [5], 5, [(b"authorization", "Bearer x")], {b"a": b"b"}])

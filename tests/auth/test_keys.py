@@ -288,6 +288,8 @@ def test_a_missing_key_is_named():
 def test_nothing_of_a_key_is_in_any_repr():
     """The verifier, its keys and the middleware show no key."""
     verifier = TokenVerifier(key="correct horse battery staple, twice over", algorithms=["HS256"], audience=None)
-    shown = repr(verifier) + repr(verifier._keys) + repr(JWTAuthMiddleware(lambda: None, verifier=verifier))
+    trusted = verifier._only
+    parts = [verifier, trusted, trusted.source.ring.find("HS256", None), JWTAuthMiddleware(print, verifier=verifier)]
+    shown = "".join(map(repr, parts))
     assert "horse" not in shown
-    assert repr(verifier) == "TokenVerifier(algorithms=['HS256'])"
+    assert repr(verifier) == "<TokenVerifier for 1 issuer(s)>"

@@ -4,6 +4,7 @@ import jwt
 import pytest
 
 from asgi_middleware.auth import TokenError, TokenVerifier
+from asgi_middleware.testing import http, lifespan
 from asgi_middleware.testing.tokens import TokenIssuer
 
 
@@ -59,3 +60,61 @@ def test_an_unknown_algorithm_is_refused():
 def test_the_repr_shows_no_key():
     """The repr names the algorithm alone."""
     assert repr(TokenIssuer()) == "TokenIssuer('HS256')"
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "PS384", "ES384", "EdDSA"])
+def test_what_it_publishes_verifies_its_tokens(algorithm):
+    """The key set holds the current key with its id, and after a rotation the older ones as long as they are kept."""
+    issuer = TokenIssuer(algorithm, kid="one")
+    options = {name: value for name, value in issuer.options.items() if name != "key"}
+    old = issuer.token()
+    issuer.rotate()
+    new = issuer.token()
+    both = TokenVerifier(keys=issuer.jwks, **options)
+    assert [both.verify(token).header["kid"] for token in (old, new)] == ["one", "1"]
+    issuer.rotate(keep=False)
+    only = TokenVerifier(keys=issuer.jwks, **options)
+    assert only.verify(issuer.token()).header["kid"] == "2"
+    for token in (old, new):
+        with pytest.raises(TokenError):
+            only.verify(token)
+    for jwk in issuer.jwks["keys"]:
+        assert "d" not in jwk
+    with pytest.raises(TokenError) as caught:
+        only.verify(issuer.confused())
+    assert caught.value.reason == "algorithm_not_allowed"
+
+
+def test_a_secret_is_not_published():
+    """An HMAC issuer has no key set and no public key to be confused by; its rotation is a new secret."""
+    issuer = TokenIssuer()
+    for ask in (lambda: issuer.jwks, issuer.confused):
+        with pytest.raises(ValueError, match="a secret"):
+            ask()
+    old = issuer.token()
+    issuer.rotate()
+    assert reason(issuer, old) == "signature_invalid"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/jwks.json", 200),
+        ("/idp/.well-known/openid-configuration", 200),
+        ("/.well-known/oauth-authorization-server/idp", 200),
+        ("/", 404),
+    ],
+)
+async def test_the_endpoint_publishes_metadata_and_keys(path, status):
+    """It is an ASGI app and a fetch function, which give the same documents."""
+    issuer = TokenIssuer("ES256", kid="one")
+    result = await http(issuer.endpoint, path=path)
+    assert result.status == status
+    if status == 404:
+        with pytest.raises(LookupError):
+            await issuer.fetch(issuer.issuer + path)
+    else:
+        assert result.json() == await issuer.fetch(issuer.issuer + path)
+        assert issuer.published == (2 if "jwks" in path else 0)
+    assert (await lifespan(issuer.endpoint)).sent == []

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.utils import base64url_encode
 
+from asgi_middleware import ConfigurationError
 from asgi_middleware.auth import Reason, TokenError, TokenVerifier, VerifiedToken
 from asgi_middleware.testing.tokens import TokenIssuer
 
@@ -29,6 +30,10 @@ def token(header=None, **claims):
     """Sign CLAIMS with some replaced; ... leaves one out."""
     given = {name: value for name, value in {**CLAIMS, **claims}.items() if value is not ...}
     return ISSUER.signed(json.dumps(HEADER if header is None else header).encode(), json.dumps(given).encode())
+
+
+def remembered(by):
+    return by._only.source.ring.headers
 
 
 def reason(given, by=VERIFIER):
@@ -360,9 +365,9 @@ def test_headers_are_remembered_only_behind_a_good_signature():
     checked = verifier()
     forged = jwt.encode(CLAIMS, "x" * 32, headers={"kid": "stranger"})
     assert reason(forged, checked) == "signature_invalid"
-    assert checked._remembered == {}
+    assert remembered(checked) == {}
     assert reason(token(), checked) is None
-    assert len(checked._remembered) == 1
+    assert len(remembered(checked)) == 1
 
 
 def test_the_memory_of_headers_is_bounded():
@@ -370,7 +375,7 @@ def test_the_memory_of_headers_is_bounded():
     checked = verifier()
     for number in range(200):
         assert reason(token({**HEADER, "kid": str(number)}), checked) is None
-        assert len(checked._remembered) <= 64
+        assert len(remembered(checked)) <= 64
 
 
 def test_one_verifier_serves_many_threads():
@@ -452,3 +457,93 @@ def test_the_signature_covers_the_segments_as_sent():
     header, _, signature = token().split(b".")
     payload = base64url_encode(json.dumps({**CLAIMS, "sub": "root"}).encode())
     assert reason(b".".join([header, payload, signature])) == "signature_invalid"
+
+
+ACCESS = {"client_id": "app", "jti": "1"}
+
+
+@pytest.mark.parametrize(
+    ("header", "claims", "expected"),
+    [
+        ({"typ": "at+jwt"}, {}, None),
+        ({"typ": "application/AT+JWT"}, {}, None),
+        ({"typ": "JWT"}, {}, "type_not_allowed"),
+        ({}, {}, "type_not_allowed"),
+        *(
+            ({"typ": "at+jwt"}, {name: ...}, "claim_missing")
+            for name in ("iss", "aud", "sub", "client_id", "iat", "jti")
+        ),
+        ({"typ": "at+jwt"}, {"aud": "https://other.example"}, "audience_not_allowed"),
+    ],
+)
+def test_the_access_token_profile(header, claims, expected):
+    """With the profile only a complete access token is taken, never an ID token (RFC 9068 4) [3.2]."""
+    checked = verifier(profile="rfc9068", types=["JWT"])
+    for _ in range(2):
+        assert reason(token({"alg": "HS256", **header}, **{**ACCESS, **claims}), checked) == expected
+
+
+def test_the_profile_needs_an_audience():
+    """An access token names its audience, so the verifier must, too."""
+    with pytest.raises(ConfigurationError) as caught:
+        verifier(profile="rfc9068", audience=None)
+    assert [problem.code for problem in caught.value.problems] == ["audience_missing"]
+    with pytest.raises(ConfigurationError):
+        verifier(profile="RFC 9068")
+
+
+@pytest.mark.parametrize(
+    ("claims", "expected"),
+    [
+        ({"exp": NOW + 100}, None),
+        ({"exp": NOW + 101}, "lifetime_too_long"),
+        ({"iat": NOW - 50, "exp": NOW + 51}, "lifetime_too_long"),
+        ({"iat": ...}, "claim_missing"),
+    ],
+)
+def test_a_lifetime_can_be_bounded(claims, expected):
+    """A token made to live longer than max_lifetime is refused from its first second."""
+    assert reason(token(**claims), verifier(max_lifetime=100)) == expected
+
+
+@pytest.mark.parametrize("answer", [False, None, 1, "yes", ZeroDivisionError])
+def test_a_validator_must_say_true(answer):
+    """Any other answer, and an exception, refuses; nothing of the exception is in the error."""
+
+    def check(claims):
+        if isinstance(answer, type):
+            raise answer("alice@example.org")
+        return answer
+
+    assert reason(token(), verifier(validators=[lambda claims: True, check])) == "claims_rejected"
+    assert reason(token(), verifier(validators=[lambda claims: claims["sub"] == "alice"])) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "codes"),
+    [
+        ({"validators": 5}, ["not_a_list"]),
+        ({"validators": [5]}, ["not_callable"]),
+        ({"max_lifetime": 0, "cache_size": -1, "cache_ttl": 0}, ["out_of_range"] * 3),
+    ],
+)
+def test_further_options_are_checked(options, codes):
+    """Wrong validators and limits are found at construction."""
+    with pytest.raises(ConfigurationError) as caught:
+        verifier(**options)
+    assert [problem.code for problem in caught.value.problems] == codes
+
+
+def test_claims_nested_deeper_than_anyone_nests_are_refused():
+    """64 levels are read, 65 are not: whoever walks the claims need not fear for the stack."""
+
+    def nested(levels):
+        return ISSUER.signed(
+            json.dumps(HEADER).encode(),
+            json.dumps(CLAIMS).replace("{", '{"x":' + "[" * levels + "]" * levels + ",", 1).encode(),
+        )
+
+    assert reason(nested(63)) is None
+    assert reason(nested(64)) == "claims_malformed"
+    flat = ISSUER.signed(json.dumps(HEADER).encode(), json.dumps({**CLAIMS, "x": [[] for _ in range(200)]}).encode())
+    assert VERIFIER.verify(flat).claim("x") == [[]] * 200

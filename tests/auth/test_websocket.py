@@ -1,13 +1,13 @@
 """WebSocket: where the token comes from, what the app sees of it, and how a refusal looks."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jwt.utils import base64url_encode
 
 from asgi_middleware._core.config import ConfigurationError
 from asgi_middleware._core.exchange import Exchange
-from asgi_middleware.auth import JWTAuthMiddleware, Rule, WebSocketAuth
+from asgi_middleware.auth import JWTAuthMiddleware, Rule, TicketStore, WebSocketAuth
 from asgi_middleware.auth.subprotocols import KUBERNETES_PREFIX, read_offer
 from asgi_middleware.testing import drive, websocket, websocket_scope
 from asgi_middleware.testing.tokens import TokenIssuer
@@ -105,15 +105,19 @@ async def test_the_marker_is_added_to_a_copy(app):
     assert sent[2] is unknown
 
 
-async def test_without_a_marker_send_is_the_servers_own(app):
-    """Where nothing is to be added, nothing stands between app and server."""
+@pytest.mark.parametrize(
+    ("headers", "options"),
+    [([ISSUER.authorization()], {"close_on_expiry": False}), ([], {"optional": ("/",)}), ([], {"exempt": ("/",)})],
+)
+async def test_without_a_marker_and_an_end_send_is_the_servers_own(headers, options):
+    """Where nothing is to be added and nothing to be ended, nothing stands between app and server."""
     seen = []
 
     async def inner(scope, receive, send):
         seen.extend([receive, send])
 
     given_ends = [object(), object()]
-    await guard(inner)(websocket_scope(headers=[ISSUER.authorization()]), *given_ends)
+    await guard(inner, **options)(websocket_scope(headers=headers), *given_ends)
     assert seen == given_ends
 
 
@@ -310,6 +314,17 @@ async def test_rules_hold_for_sockets(app):
         ({"reject": "no"}, "unknown_choice"),
         ({"reject": True}, "unknown_choice"),
         ({"subprotocol": 1}, "not_a_bool"),
+        ({"first_message": "yes"}, "not_a_bool"),
+        ({"close_on_expiry": None}, "not_a_bool"),
+        ({"first_message_timeout": 0}, "out_of_range"),
+        ({"first_message_timeout": 61}, "out_of_range"),
+        ({"max_unauthenticated": 0}, "out_of_range"),
+        ({"timeout_code": 1006}, "out_of_range"),
+        ({"recheck_interval": 0.5}, "out_of_range"),
+        ({"recheck_interval": True}, "not_a_number"),
+        ({"tickets": {}}, "not_tickets"),
+        ({"ticket_parameter": ""}, "not_a_name"),
+        ({"tickets": TicketStore(), "query_parameter": "ticket"}, "parameter_twice"),
         ({"query_parameter": ""}, "not_a_name"),
         ({"query_parameter": b"token"}, "not_a_name"),
         ({"close_code": 1000}, "out_of_range"),
@@ -330,6 +345,7 @@ _PROTOCOL = st.sampled_from(["bearer", "BEARER", "chat", GOOD, wrapped(GOOD), KU
 )
 
 
+@settings(max_examples=50)
 @given(offered=st.lists(_PROTOCOL, max_size=6), listed=st.booleans())
 async def test_any_offer_is_answered(offered, listed):
     """No offer raises; what follows a marker, and what carries the prefix, never reaches the app or the client."""

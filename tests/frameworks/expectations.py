@@ -72,7 +72,6 @@ class Cell:
         route: The route in the metrics and the access line; None where there is none.
         outcome: The outcome in the access line.
         error: The exception's class in the access line.
-        handled: The exception's class where only the metrics see it, which ask while the answer goes out.
         works: Which handlers worked, in order.
         seen: Whether the stack sees the request at all.
         problem: The reason in the problem document, where one of our classes answers.
@@ -83,7 +82,6 @@ class Cell:
     route: str | None = None
     outcome: str = "ok"
     error: str = ""
-    handled: str = ""
     works: tuple[str, ...] = ()
     seen: bool = True
     problem: str | None = None
@@ -92,7 +90,7 @@ class Cell:
     @property
     def label(self) -> str:
         """The error label in the metrics: the exception's class where it is known, else a status from 500 on."""
-        return self.error or self.handled or (str(self.status) if self.status >= 500 else "")
+        return self.error or (str(self.status) if self.status >= 500 else "")
 
 
 _DECLARED: Final = ((b"content-type", b"application/json"), (b"content-length", b"%d" % (LIMIT + 1)))
@@ -185,7 +183,7 @@ TABLE: Final[dict[str, dict[str, Cell | str]]] = {
         "": Cell(500, "/raises/NAME", outcome="error"),
         # Within Starlette and FastAPI it meets ProblemDetailsMiddleware before their own answer; outside they have
         # answered, and it is noted.
-        "litestar": Cell(500, "/raises/NAME", outcome="error", handled=_BROKEN),
+        "litestar": Cell(500, "/raises/NAME", outcome="error", error=_BROKEN),
         "starlette inside": Cell(500, "/raises/NAME", outcome="error", error=_BROKEN, problem="internal_error"),
         "fastapi inside": Cell(500, "/raises/NAME", outcome="error", error=_BROKEN, problem="internal_error"),
         "starlette outside": Cell(500, "/raises/NAME", outcome="error", error=_BROKEN),
