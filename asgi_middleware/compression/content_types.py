@@ -99,20 +99,28 @@ class ContentTypes:
         include: Media types or patterns with ``*``, such as ``text/*``, in any letter case.
         exclude: The same; wins over `include`.
         problems: Where wrong patterns are noted.
+
+    Attributes:
+        never: Raw values seen of which nothing is encoded, whatever else the head says.
+        ordinary: Raw values seen that are encoded, and are no open-ended streams.
     """
 
-    __slots__ = ("_exclude", "_include", "_seen")
+    __slots__ = ("_exclude", "_include", "_seen", "never", "ordinary")
 
     def __init__(self, include: Iterable[str], exclude: Iterable[str], problems: Problems) -> None:
         self._include = _compile("include_content_types", include, problems)
         self._exclude = _compile("exclude_content_types", exclude, problems)
-        self._seen: dict[bytes | None, TypeClass] = {None: MISSING}
+        self._seen: dict[bytes, TypeClass] = {}
+        self.never: set[bytes] = set()
+        self.ordinary: set[bytes | None] = set()
 
     def classify(self, value: bytes | None) -> TypeClass:
         """Look a raw Content-Type up; its parameters do not count."""
+        if value is None:
+            return MISSING
         known = self._seen.get(value)
-        if known is not None or value is None:
-            return known or MISSING
+        if known is not None:
+            return known
         media_type = value.partition(b";")[0].strip(b" \t").lower()
         found = TypeClass(
             self._include.fullmatch(media_type) is not None and self._exclude.fullmatch(media_type) is None,
@@ -123,7 +131,13 @@ class ContentTypes:
         if len(value) <= _LONGEST_CACHED:
             if len(self._seen) >= _CACHE_SIZE:
                 self._seen.clear()
+                self.never.clear()
+                self.ordinary.clear()
             self._seen[value] = found
+            if not (found.compressible or found.byteranges) and b"/" in media_type:
+                self.never.add(value)
+            elif found.compressible and not (found.live or found.byteranges):
+                self.ordinary.add(value)
         return found
 
 

@@ -21,13 +21,13 @@ EtagMode = Literal["weak", "suffix", "drop", "keep"]
 ETAG_MODES: Final = ("weak", "suffix", "drop", "keep")
 
 _TAG: Final = re.compile(rb'(?:W/)?"[^"]*"')
-_SUFFIX: Final = re.compile(rb'-(?:br|gzip|zstd)"')
+_SUFFIX: Final = re.compile(rb'-(?:br|dcz|gzip|zstd)"')
 
 
 def encoded_tag(tag: bytes, mode: EtagMode, coding: bytes) -> bytes | None:
     """Give the tag of the encoded response; None for no tag at all."""
     if mode == "weak":
-        return _weak(tag)
+        return weak(tag)
     if mode == "suffix":
         return _suffixed(tag, coding)
     return None if mode == "drop" else tag
@@ -52,11 +52,11 @@ def revalidated_tag(
         return tag
     forms: list[bytes] = []
     if mode == "weak":
-        forms = [_weak(tag)]
+        forms = [weak(tag)]
     elif mode == "suffix":
         likeliest = codings if coding is None else (coding, *codings)
         suffixed = [_suffixed(tag, earlier) for earlier in likeliest]
-        forms = [form for strong in suffixed for form in (strong, _weak(strong))]
+        forms = [form for strong in suffixed for form in (strong, weak(strong))]
     return next((form for form in forms if form in named), tag)
 
 
@@ -65,10 +65,11 @@ def without_suffixes(value: bytes) -> bytes:
     return _SUFFIX.sub(b'"', value)
 
 
-def _weak(tag: bytes) -> bytes:
+def weak(tag: bytes) -> bytes:
+    """Give the weak form of a tag."""
     return tag if tag.startswith(b"W/") else b"W/" + tag
 
 
 def _suffixed(tag: bytes, coding: bytes) -> bytes:
     # What is no tag by the grammar has no place for a suffix, and must not stay the same either.
-    return tag[:-1] + b"-" + coding + b'"' if _TAG.fullmatch(tag) is not None else _weak(tag)
+    return tag[:-1] + b"-" + coding + b'"' if _TAG.fullmatch(tag) is not None else weak(tag)

@@ -21,6 +21,7 @@ too_small            smaller than minimum_size
 not_smaller          encoding did not make it smaller
 predicate            the predicate said no
 raw_send             the app sent a file or another message that is no body message
+live_memory          the open-ended streams that are open already hold all the memory that encoders may take
 ==================== ==============================================================================================
 """
 
@@ -47,7 +48,7 @@ class CompressionFigures(NamedTuple):
     skip_reason: str | None
 
 
-SKIPPED: Final = {
+SKIPPED: Final[dict[str | None, CompressionFigures]] = {
     reason: CompressionFigures(None, None, None, 0.0, reason)
     for reason in (
         "no_accept_encoding",
@@ -68,6 +69,7 @@ SKIPPED: Final = {
         "not_smaller",
         "predicate",
         "raw_send",
+        "live_memory",
     )
 }
 """The figures of a response that was left alone, made once for each reason."""

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Final, Literal
 
 from asgi_middleware._core.config import Problems
-from asgi_middleware._core.exchange import enter
+from asgi_middleware._core.exchange import SCOPE_KEY, enter, exchange_of, listed_headers
 from asgi_middleware._core.paths import PathRules
-from asgi_middleware._core.types import ASGIApp, Receive, Scope, Send
+from asgi_middleware._core.types import ASGIApp, Message, Receive, Scope, Send
 from asgi_middleware._core.workers import WorkerPool
-from asgi_middleware.compression.codecs import CODINGS, Codec, live_order, make_codec, missing_library
+from asgi_middleware.compression import dictionaries as transport
+from asgi_middleware.compression.agreement import Agreement, Agreements
+from asgi_middleware.compression.assembly import OnComplete, dictionary_contents, known_codings, make_codecs, tell
+from asgi_middleware.compression.cache import BodyCache
+from asgi_middleware.compression.codecs import CODINGS, LIVE_MEMORY
 from asgi_middleware.compression.content_types import DEFAULT_CONTENT_TYPES, ContentTypes
 from asgi_middleware.compression.entity_tags import ETAG_MODES, EtagMode
-from asgi_middleware.compression.negotiation import Negotiator
-from asgi_middleware.compression.requests import refusal_to_encode, scope_for_app
-from asgi_middleware.compression.responses import EncodingResponse, Policy, Predicate, plain_send
+from asgi_middleware.compression.figures import SKIPPED
+from asgi_middleware.compression.gzip_backends import GZIP_BACKENDS, GzipBackend
+from asgi_middleware.compression.heads import Marking
+from asgi_middleware.compression.judge import Judge, with_listed_headers
+from asgi_middleware.compression.padding import LARGEST as LARGEST_PADDING
+from asgi_middleware.compression.policy import PATHSEND_MODES, LiveMemory, Pathsend, Policy, Predicate
+from asgi_middleware.compression.requests import RANGE, scope_for_app, sends_raw
+from asgi_middleware.compression.responses import Response
 
-_log: Final = logging.getLogger("asgi_middleware.compression")
+_NOTHING: Final[frozenset[bytes]] = frozenset()
+_HIDDEN: Final = frozenset({b"accept-encoding"})
 
 
 class CompressionMiddleware:
@@ -64,6 +73,22 @@ class CompressionMiddleware:
             estimates a millisecond's worth by coding and level; 0 never uses a thread.
         predicate: ``predicate(scope, status, headers) -> bool`` has the last word about a response that would be
             encoded. It gets a copy of the raw headers, names in any case. What it raises comes out of the app's send.
+        breach_padding: The most bytes, 0 to 4096, that are added to an encoded body so that its length says less. How
+            many follows from the body and a secret of this process: asking again gives the same. 0 adds none.
+        gzip_backend: "auto" takes the fastest that is installed: ISA-L (the extra ``speed``) up to gzip level 6, which
+            is up to ten times as fast as zlib for 5 to 25 % more bytes, then zlib-ng, then zlib. Or name one.
+        pathsend: What becomes of a file that the app lets the server send by its path. "forward": the server sends it
+            as it is. "siblings": the server sends ``style.css.br`` (.zst, .gz) in place of ``style.css`` where one
+            stands beside it and is no older; for folders that only you write into. "encode": as "siblings", and files
+            without one are read and encoded here.
+        cache_size: Bytes of bodies kept together with their encoded form, so that what is sent often is encoded once.
+            0 keeps none.
+        dictionaries: Contents, up to 4 MiB each, that clients may have stored as dictionaries (Use-As-Dictionary, which
+            the app sends). Who names one by its hash gets ``dcz``, encoded against it; over https and from the same
+            origin only.
+        remove_accept_encoding: Whether the app sees no Accept-Encoding, so that nothing inside encodes by itself.
+        on_complete: ``on_complete(scope, figures)`` is told of every response in the end, with its
+            `CompressionFigures`. What it raises is logged and goes no further.
 
     Raises:
         ConfigurationError: An option is wrong; every problem is listed with its fix.
@@ -71,7 +96,17 @@ class CompressionMiddleware:
     Source: RFC 9110 8.4, 8.8.3, 12.5.3 and 12.5.5; RFC 9659; RFC 1952, 7932, 8878. BREACH: Gluck, Harris, Prado, 2013.
     """
 
-    __slots__ = ("_excluded", "_guard_cross_site", "_negotiate", "_policy", "app")
+    __slots__ = (
+        "_agreements",
+        "_excluded",
+        "_hidden",
+        "_on_complete",
+        "_policy",
+        "_rewrites",
+        "_simple",
+        "_spellings",
+        "app",
+    )
 
     def __init__(
         self,
@@ -89,9 +124,16 @@ class CompressionMiddleware:
         breach_protection: Literal["cross-site", "off"] = "cross-site",
         thread_minimum_size: int | None = None,
         predicate: Predicate | None = None,
+        breach_padding: int = 0,
+        gzip_backend: GzipBackend = "auto",
+        pathsend: Pathsend = "forward",
+        cache_size: int = 0,
+        dictionaries: Iterable[bytes] = (),
+        remove_accept_encoding: bool = False,
+        on_complete: OnComplete | None = None,
     ) -> None:
         problems = Problems("CompressionMiddleware")
-        codings = _known_codings(encodings, problems)
+        codings = known_codings(encodings, problems)
         problems.integer("minimum_size", minimum_size, minimum=0)
         problems.integer("gzip_level", gzip_level, minimum=1, maximum=9)
         problems.integer("brotli_quality", brotli_quality, minimum=0, maximum=11)
@@ -102,78 +144,108 @@ class CompressionMiddleware:
         problems.one_of("breach_protection", breach_protection, ("cross-site", "off"))
         problems.integer("thread_minimum_size", thread_minimum_size, minimum=0, optional=True)
         problems.callable("predicate", predicate, optional=True)
+        problems.integer("breach_padding", breach_padding, minimum=0, maximum=LARGEST_PADDING)
+        problems.one_of("gzip_backend", gzip_backend, GZIP_BACKENDS)
+        problems.one_of("pathsend", pathsend, PATHSEND_MODES)
+        problems.integer("cache_size", cache_size, minimum=0)
+        contents = dictionary_contents(dictionaries, problems)
+        problems.boolean("remove_accept_encoding", remove_accept_encoding)
+        problems.callable("on_complete", on_complete, optional=True)
         problems.raise_if_any()
-        codecs = _make_codecs(codings, gzip_level=gzip_level, brotli_quality=brotli_quality, zstd_level=zstd_level)
-        order = tuple(codecs)
+        codecs, dictionary_codecs = make_codecs(
+            codings,
+            contents,
+            gzip_level=gzip_level,
+            brotli_quality=brotli_quality,
+            zstd_level=zstd_level,
+            gzip_backend=gzip_backend,
+            breach_padding=breach_padding,
+        )
+        minimum_size = max(minimum_size, 1)  # an empty body gains nothing, whatever the option says
         self.app = app
         self._excluded = excluded or None
-        self._guard_cross_site = breach_protection == "cross-site"
-        self._negotiate = Negotiator(order, live_order(order))
+        self._hidden = _HIDDEN if remove_accept_encoding else _NOTHING
+        self._rewrites = etag == "suffix" or remove_accept_encoding
+        self._on_complete = on_complete
+        vary = (b"Accept-Encoding",) if dictionary_codecs is None else transport.VARY
         self._policy = Policy(
             codecs=codecs,
-            minimum_size=max(minimum_size, 1),
-            content_types=content_types,
-            etag=etag,
-            thread_minimum_size=thread_minimum_size,
+            minimum_size=minimum_size,
+            judge=Judge(content_types, minimum_size),
+            marking=Marking(etag, vary),
             predicate=predicate,
+            pathsend=pathsend,
+            cache=BodyCache(cache_size) if cache_size else None,
             pool=WorkerPool(min(4, os.cpu_count() or 1), name="asgi-compression"),
+            live_memory=LiveMemory(LIVE_MEMORY),
+            agreements=Agreements(
+                codecs,
+                guard_cross_site=breach_protection == "cross-site",
+                dictionaries=dictionary_codecs,
+                thread_minimum_size=thread_minimum_size,
+            ),
         )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(  # noqa: C901 -- each call of a function costs as much as a look at two headers
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Serve one connection."""
         if scope["type"] != "http" or (self._excluded is not None and self._excluded.exempts(scope)):
             await self.app(scope, receive, send)
             return
-        scope, exchange = enter(scope)
-        if not exchange.claim("compression"):
-            await self.app(scope, receive, send)
-            return
-        index = exchange.headers(scope)
-        accepted = index.get(b"accept-encoding")
-        if accepted is not None and b"accept-encoding" in index.repeated:
-            accepted = b",".join(index.repeated[b"accept-encoding"])
-        coding, live_coding, reason = self._negotiate(accepted)
-        if reason is None:
-            reason = refusal_to_encode(index, scope["method"], guard_cross_site=self._guard_cross_site)
-        if coding is None or live_coding is None or reason is not None:
-            if self._policy.etag == "suffix":
-                scope = scope_for_app(scope, index, exchange, "suffix", encodable=False)
-            await self.app(scope, receive, plain_send(self._policy, send, exchange, index, reason))
-            return
-        if self._policy.etag == "suffix" or b"range" in index or scope.get("extensions"):
-            scope = scope_for_app(scope, index, exchange, self._policy.etag, encodable=True)
-        response = EncodingResponse(self._policy, scope, index, send, exchange, coding=coding, live_coding=live_coding)
+        # An Exchange is only used where someone stands by to read it: an outer class of ours, or `on_complete`.
+        exchange = exchange_of(scope) if SCOPE_KEY in scope else None
+        if exchange is not None:
+            if not exchange.claim("compression"):  # an outer copy decides alone
+                await self.app(scope, receive, send)
+                return
+        elif self._on_complete is not None:
+            scope, exchange = enter(scope)
+            exchange.claim("compression")
+        asked = scope.get("headers")
+        if type(asked) is not list:
+            scope, asked = listed_headers(scope)
+        policy, inner = self._policy, scope
+        # The request is read closely only where the app must not see all of it. What else it says is looked for when a
+        # response wants to be encoded.
+        closely = self._rewrites or ("extensions" in scope and sends_raw(scope))
+        for name, _ in asked:
+            if name in RANGE:
+                closely = True
+        if closely:
+            encodable = type(policy.agreements.reach(scope, asked)) is Agreement
+            inner = scope_for_app(scope, asked, exchange, policy.marking.etag, self._hidden, encodable=encodable)
+        forward: Send | None = None  # what takes the messages, once the head has shown it
+        response: Response | None = None
+
+        def send_encoded(message: Message) -> Awaitable[None]:
+            nonlocal forward, response
+            if forward is not None:
+                return forward(message)
+            if message["type"] != "http.response.start":
+                return send(message)
+            if "headers" not in message or type(message["headers"]) is not list:
+                message = with_listed_headers(message)
+            verdict, shape, length = policy.judge.judge(message["status"], message["headers"])
+            reason = verdict.reason
+            if verdict.vary:
+                agreed = policy.agreements.reach(scope, asked)
+                if reason is None and type(agreed) is Agreement:
+                    response = Response(policy, scope, asked, agreed, send, exchange)
+                    forward = response.send
+                    return response.begin(message, verdict, shape, length)
+                reason = reason or str(agreed)
+                message = policy.plain_start(message, shape, reason, agreed, asked)
+            if exchange is not None:
+                exchange.compression = SKIPPED[reason]
+            forward = send
+            return send(message)
+
         try:
-            await self.app(scope, receive, response.send)
+            await self.app(inner, receive, send_encoded)
         finally:
-            unsent = response.end()
+            unsent = None if response is None else response.end()
+            if self._on_complete is not None and exchange is not None and exchange.compression is not None:
+                tell(self._on_complete, inner, exchange.compression)
         if unsent is not None:
             await send(unsent)  # a head without a body: what the server makes of it is not ours to change
-
-
-def _known_codings(encodings: Iterable[str], problems: Problems) -> tuple[str, ...]:
-    listed = problems.strings("encodings", encodings)
-    if not listed and not problems:
-        problems.add("encodings", encodings, "offers no coding", fix="list at least 'gzip'", code="no_coding")
-    for coding in listed:
-        if coding not in CODINGS:
-            problems.add(
-                "encodings",
-                coding,
-                "is no coding that can be offered",
-                fix="list some of 'zstd', 'br' and 'gzip', in lower case",
-                code="unknown_coding",
-            )
-    return tuple(dict.fromkeys(listed))
-
-
-def _make_codecs(codings: tuple[str, ...], **levels: int) -> dict[bytes, Codec]:
-    codecs: dict[bytes, Codec] = {}
-    for coding in codings:
-        codec = make_codec(coding, **levels)
-        if codec is None:
-            # Nobody asked for the defaults by name: that one is absent is worth knowing, not a warning.
-            _log.log(logging.INFO if codings == CODINGS else logging.WARNING, "%s", missing_library(coding))
-        else:
-            codecs[codec.coding] = codec
-    return codecs

@@ -21,9 +21,8 @@ from typing import Final, NamedTuple
 
 from asgi_middleware._core.quality import parse_weighted
 
-# Browsers send some 20 bytes. Past this, the header is not parsed and not remembered.
+# Browsers send some 20 bytes. Past this, the header is not parsed.
 LONGEST_HEADER: Final = 2048
-_CACHE_SIZE: Final = 256
 
 
 class Negotiated(NamedTuple):
@@ -33,11 +32,13 @@ class Negotiated(NamedTuple):
         coding: The content coding of an ordinary response; None for the plain body.
         live_coding: The coding of an open-ended stream, settled by the server's order for those; None likewise.
         reason: Why there is no coding; None where there is one.
+        acceptable: Every coding that is liked no less than the plain body, the best liked first.
     """
 
     coding: bytes | None
     live_coding: bytes | None
     reason: str | None
+    acceptable: tuple[bytes, ...] = ()
 
 
 _NO_HEADER: Final = Negotiated(None, None, "no_accept_encoding")
@@ -68,32 +69,11 @@ def negotiate(header: bytes | None, order: Sequence[bytes], live_order: Sequence
     best = max((weights.get(coding, others) for coding in order), default=0)
     if best == 0:
         return _NOTHING_IN_COMMON
-    if weights.get(b"identity", others) > best:
+    plain = weights.get(b"identity", others)
+    if plain > best:
         return _IDENTITY
     liked = [coding for coding in order if weights.get(coding, others) == best]
     live = next(coding for coding in live_order or order if coding in liked)
-    return Negotiated(liked[0], live, None)
-
-
-class Negotiator:
-    """`negotiate` for fixed codings, with a bounded memory: clients send few different headers."""
-
-    __slots__ = ("_live_order", "_order", "_seen")
-
-    def __init__(self, order: Sequence[bytes], live_order: Sequence[bytes]) -> None:
-        """Fix the codings at hand, best first, for ordinary responses and for open-ended streams."""
-        self._order = tuple(order)
-        self._live_order = tuple(live_order)
-        self._seen: dict[bytes | None, Negotiated] = {None: _NO_HEADER}
-
-    def __call__(self, header: bytes | None) -> Negotiated:
-        """Choose the coding for a raw Accept-Encoding."""
-        known = self._seen.get(header)
-        if known is not None:
-            return known
-        negotiated = negotiate(header, self._order, self._live_order)
-        if negotiated is not _TOO_LONG:
-            if len(self._seen) >= _CACHE_SIZE:
-                self._seen.clear()
-            self._seen[header] = negotiated
-        return negotiated
+    usable = [coding for coding in order if weights.get(coding, others) >= max(plain, 1)]
+    usable.sort(key=lambda coding: -weights.get(coding, others))
+    return Negotiated(liked[0], live, None, tuple(usable))

@@ -13,36 +13,27 @@ Facts this module rests on:
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from itertools import product
 from typing import Final
 
 from asgi_middleware._core.exchange import Exchange
-from asgi_middleware._core.headers import HeaderIndex, header_list, without
+from asgi_middleware._core.headers import header_list, without
 from asgi_middleware._core.types import HeaderList, RawHeaders, Scope
 from asgi_middleware.compression.entity_tags import EtagMode, without_suffixes
+from asgi_middleware.compression.fields import CHANGED
 
 _TAG_CONDITIONS: Final = frozenset({b"if-match", b"if-none-match"})
 _RANGE_HEADERS: Final = frozenset({b"range", b"if-range"})
+# Every spelling of the name: one look-up is right for all of them, and costs less than the lower case of each name.
+RANGE: Final = frozenset(bytes(letters) for letters in product(*zip(b"range", b"RANGE", strict=True)))
 # Messages that put raw bytes beside encoded ones; `http.response.pathsend` stands for a whole body instead.
 _RAW_SENDS: Final = "http.response.zerocopysend"
 
 
-def refusal_to_encode(index: HeaderIndex, method: str, *, guard_cross_site: bool) -> str | None:
-    """Give the reason why nothing may be encoded for this request, or None.
-
-    Args:
-        index: The look-up of the request's headers.
-        method: The request's method.
-        guard_cross_site: Whether credentialed cross-site requests are answered plainly.
-    """
-    if (
-        guard_cross_site
-        and index.get(b"sec-fetch-site") == b"cross-site"
-        and (b"cookie" in index or b"authorization" in index)
-    ):
-        return "cross_site"
-    if b"cache-control" in index and any(map(forbids_transform, index.get_all(b"cache-control"))):
-        return "no_transform"
-    return "method" if method == "CONNECT" else None
+def is_cross_site(fields: Mapping[bytes, bytes]) -> bool:
+    """Tell whether the browser says that another site caused the request."""
+    return b"cross-site" in fields.get(b"sec-fetch-site", b"")
 
 
 def forbids_transform(cache_control: bytes) -> bool:
@@ -53,19 +44,30 @@ def forbids_transform(cache_control: bytes) -> bool:
     )
 
 
-def headers_for_app(headers: RawHeaders, index: HeaderIndex, mode: EtagMode, *, encodable: bool) -> HeaderList | None:
+def sends_raw(scope: Scope) -> bool:
+    """Tell whether the server offers the app to put raw bytes beside encoded ones."""
+    extensions = scope.get("extensions")
+    return bool(extensions) and _RAW_SENDS in extensions
+
+
+def headers_for_app(
+    headers: RawHeaders, fields: Mapping[bytes, bytes], mode: EtagMode, hidden: Collection[bytes], *, encodable: bool
+) -> HeaderList | None:
     """Give the request headers that the app may act on; None where all are fine.
 
     Args:
         headers: The request's raw headers.
-        index: Their look-up.
+        fields: Their look-up.
         mode: How encoded responses are tagged.
+        hidden: Lower-case names that the app is not to see.
         encodable: Whether the response to this request may be encoded.
     """
     changed: HeaderList | None = None
-    if encodable and b"range" in index and _is_vague(index.get(b"if-range"), mode):
-        changed = without(headers, _RANGE_HEADERS)
-    if mode == "suffix" and not _TAG_CONDITIONS.isdisjoint(index):
+    if encodable and b"range" in fields and _is_vague(fields.get(b"if-range"), mode):
+        hidden = _RANGE_HEADERS.union(hidden)
+    if not fields.keys().isdisjoint(hidden):
+        changed = without(headers, hidden)
+    if mode == "suffix" and not _TAG_CONDITIONS.isdisjoint(fields):
         changed = [
             (name, without_suffixes(value) if name.lower() in _TAG_CONDITIONS else value)
             for name, value in (header_list(headers) if changed is None else changed)
@@ -73,27 +75,35 @@ def headers_for_app(headers: RawHeaders, index: HeaderIndex, mode: EtagMode, *, 
     return changed
 
 
-def scope_for_app(scope: Scope, index: HeaderIndex, exchange: Exchange, mode: EtagMode, *, encodable: bool) -> Scope:
+def scope_for_app(
+    scope: Scope,
+    headers: RawHeaders,
+    exchange: Exchange | None,
+    mode: EtagMode,
+    hidden: Collection[bytes],
+    *,
+    encodable: bool,
+) -> Scope:
     """Give the scope without what would make an encoded response wrong: a copy, where there is any such thing.
 
     Args:
         scope: The scope as it came.
-        index: The look-up of its headers.
+        headers: Its headers.
         exchange: Told of the copy, if it follows the scope.
         mode: How encoded responses are tagged.
+        hidden: Lower-case names that the app is not to see.
         encodable: Whether the response to this request may be encoded.
     """
-    headers = headers_for_app(scope["headers"], index, mode, encodable=encodable)
-    extensions: dict[str, object] = scope.get("extensions") or {}
-    raw_sends = encodable and _RAW_SENDS in extensions
-    if headers is None and not raw_sends:
+    changed = headers_for_app(headers, CHANGED.read(headers), mode, hidden, encodable=encodable)
+    raw_sends = encodable and sends_raw(scope)
+    if changed is None and not raw_sends:
         return scope
     inner = dict(scope)
-    if headers is not None:
-        inner["headers"] = headers
+    if changed is not None:
+        inner["headers"] = changed
     if raw_sends:
-        inner["extensions"] = {name: value for name, value in extensions.items() if name != _RAW_SENDS}
-    if exchange.scope is not None:
+        inner["extensions"] = {name: value for name, value in scope["extensions"].items() if name != _RAW_SENDS}
+    if exchange is not None and exchange.scope is not None:
         exchange.scope = inner
     return inner
 

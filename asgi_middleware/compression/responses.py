@@ -5,26 +5,26 @@
 - A body that comes in one message is encoded at once and goes out with its length, or as it was if that is no smaller.
 - Any other body is a stream (`stream.py`). Open-ended ones start at once, without waiting for their first chunk.
 - Every message that is no head and no body goes through in order. Before the body, anything but an early hint or debug
-  information may stand for the body (``http.response.pathsend``): the response stays plain then.
+  information may stand for the body: the response stays plain then, or is a file (`files.py`).
+- Behind a server that sends files by their path, the answer to HEAD does not show whether GET would be a file. It says
+  nothing then that holds for one of the two only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Awaitable
+from typing import Final
 
 from asgi_middleware._core.exchange import Exchange
-from asgi_middleware._core.headers import HeaderIndex, header_list
-from asgi_middleware._core.types import HeaderList, Message, Scope, Send
-from asgi_middleware._core.workers import WorkerPool
+from asgi_middleware._core.types import Message, RawHeaders, Scope, Send
+from asgi_middleware.compression.agreement import Agreement
 from asgi_middleware.compression.codecs import Codec
-from asgi_middleware.compression.content_types import ContentTypes
-from asgi_middleware.compression.entity_tags import EtagMode
 from asgi_middleware.compression.figures import SKIPPED, CompressionFigures
-from asgi_middleware.compression.heads import Fields, Verdict, encoded_head, fields_of, judge, revalidated_head, varying
-from asgi_middleware.compression.stream import EncodedStream, body_of, timed
-
-Predicate = Callable[[Scope, int, HeaderList], bool]
+from asgi_middleware.compression.files import EncodedFile, find_sibling
+from asgi_middleware.compression.heads import encoded_head, undecided_head, varying
+from asgi_middleware.compression.judge import ENCODE, Shape, Verdict, with_listed_headers
+from asgi_middleware.compression.policy import Policy
+from asgi_middleware.compression.stream import EncodedStream, bodiless, body_of, nothing, send_both, timed
 
 _START: Final = "http.response.start"
 _BODY: Final = "http.response.body"
@@ -33,255 +33,292 @@ _AHEAD: Final = frozenset({"http.response.early_hint", "http.response.debug"})
 _PATHSEND: Final = "http.response.pathsend"
 
 
-class Policy(NamedTuple):
-    """The options, as a response needs them."""
-
-    codecs: Mapping[bytes, Codec]
-    minimum_size: int
-    content_types: ContentTypes
-    etag: EtagMode
-    thread_minimum_size: int | None
-    predicate: Predicate | None
-    pool: WorkerPool
-
-    def inline_size(self, codec: Codec) -> int:
-        """Give the bytes of one response to encode on the event loop; 0 for all of them."""
-        return codec.inline_size if self.thread_minimum_size is None else self.thread_minimum_size
-
-    def wants(self, scope: Scope, start: Message) -> bool:
-        """Ask the predicate about a response."""
-        predicate = self.predicate
-        return predicate is None or bool(predicate(scope, start["status"], list(start["headers"])))
-
-    def plain_start(
-        self, message: Message, fields: Fields, verdict: Verdict, index: HeaderIndex, coding: bytes | None
-    ) -> Message:
-        """Give the start message of a response that stays as it is, but depends on Accept-Encoding.
-
-        Args:
-            message: The app's start message, its headers a list.
-            fields: The look-up of those headers.
-            verdict: What the head says.
-            index: The look-up of the request's headers.
-            coding: What this client's responses are encoded with; None for nothing.
-        """
-        headers = message["headers"]
-        if verdict.reason == "not_modified" and b"if-none-match" in index:
-            if_none_match = b",".join(index.get_all(b"if-none-match"))
-            headers = revalidated_head(headers, self.etag, if_none_match, coding, self.codecs)
-        return {**message, "headers": varying(headers, fields)}
-
-
-def plain_send(policy: Policy, send: Send, exchange: Exchange, index: HeaderIndex, reason: str | None) -> Send:
-    """Wrap send for a request whose response is not encoded; only the head needs care."""
-    content_types, minimum_size = policy.content_types, policy.minimum_size
-
-    def send_plain(message: Message) -> Awaitable[None]:
-        if message["type"] == _START:
-            message = _with_list(message)
-            fields = fields_of(message["headers"])
-            verdict, _ = judge(message["status"], fields, content_types, minimum_size)
-            exchange.compression = SKIPPED[verdict.reason or reason or "no_common_coding"]
-            if verdict.vary:
-                message = policy.plain_start(message, fields, verdict, index, None)
-        return send(message)
-
-    return send_plain
-
-
-class _Held(NamedTuple):
-    """A head that waits for the first message of its body."""
-
-    message: Message
-    fields: Fields
-    length: int | None
-    live: bool
-
-    def varying(self) -> Message:
-        """Give the start message of a response that stays as it is, though another client would get it encoded."""
-        return {**self.message, "headers": varying(self.message["headers"], self.fields)}
-
-
-class EncodingResponse:
-    """One response that may be encoded: its `send` stands in for the server's.
+class Response:
+    """One response whose head says that it may be encoded: takes the app's messages from that head on.
 
     Args:
         policy: The options.
-        scope: The scope that the app gets.
-        index: The look-up of the request's headers as they came.
+        scope: The scope as it came.
+        asked: The request's raw headers.
+        agreement: The agreement with the client.
         send: The server's send.
-        exchange: Where the figures go.
-        coding: The content coding agreed upon.
-        live_coding: The same for an open-ended stream.
+        exchange: Where the figures go; None where nobody asks for them.
     """
 
     __slots__ = (
-        "_coding",
+        "_agreement",
+        "_asked",
         "_exchange",
         "_forward",
         "_held",
-        "_index",
-        "_live_coding",
+        "_length",
+        "_live",
         "_policy",
         "_scope",
         "_send",
+        "_shape",
         "_stream",
+        "_taken",
     )
 
-    def __init__(
+    _shape: Shape
+    _length: int | None
+
+    def __init__(  # noqa: PLR0917 -- made for most requests, and keywords cost a third more
         self,
         policy: Policy,
         scope: Scope,
-        index: HeaderIndex,
+        asked: RawHeaders,
+        agreement: Agreement,
         send: Send,
-        exchange: Exchange,
-        *,
-        coding: bytes,
-        live_coding: bytes,
+        exchange: Exchange | None,
     ) -> None:
         self._policy = policy
         self._scope = scope
-        self._index = index
+        self._asked = asked
+        self._agreement = agreement
         self._send = send
         self._exchange = exchange
-        self._coding = coding
-        self._live_coding = live_coding
-        self._held: _Held | None = None
-        self._stream: EncodedStream | None = None
-        self._forward: Send | None = None
+        self._forward: Send | None = None  # what takes the messages once all is decided
+        self._held: Message | None = None  # a head that waits for the first message of its body
+        self._stream: EncodedStream | None = None  # the body, where it is encoded chunk by chunk
+        self._live = False
+        self._taken = False
 
     def send(self, message: Message) -> Awaitable[None]:
-        """Take one message of the app."""
+        """Take one message of the app after the head."""
         forward = self._forward
         if forward is not None:
             return forward(message)
-        kind = message["type"]
-        if kind == _START:
-            return self._begin(_with_list(message))
-        held = self._held
+        held, kind = self._held, message["type"]
+        if kind == _BODY and held is not None:
+            self._held = None
+            return self._decide(held, message)
         if held is None or kind in _AHEAD:
             return self._send(message)
+        if kind == _START:
+            return self._begin_anew(message)
         self._held = None
-        if kind == _BODY:
-            return self._decide(held, message)
+        if kind == _PATHSEND and self._policy.pathsend != "forward":
+            self._forward = self._send
+            return self._send_file(held, message)
         return self._go_plain("raw_send", held, message)
+
+    def begin(self, message: Message, verdict: Verdict, shape: Shape, length: int | None) -> Awaitable[None]:
+        """Take a head that may be encoded, and send it now where the body need not be waited for.
+
+        Args:
+            message: The app's start message, its headers a list.
+            verdict: What it says: that it is to be encoded.
+            shape: The shape of its headers.
+            length: The length that it declares.
+        """
+        self._shape, self._length = shape, length
+        policy, agreement = self._policy, self._agreement
+        if policy.predicate is not None and not self._wanted(message):
+            return self._begin_plain("predicate", message, shape)
+        if verdict is ENCODE:
+            # What the app does with its own message and list from here on concerns nobody: the held ones are copies.
+            if length is None or self._scope["method"] == "GET" or not self._is_head() or self._sends_files():
+                self._held = held = message.copy()
+                held["headers"] = held["headers"].copy()
+                return nothing()
+            return self._send(self._bodiless_start(message, agreement.codec))
+        self._live = True
+        if verdict.file and self._sends_files():
+            self._held = {**message, "headers": message["headers"].copy()}
+            return nothing()
+        return self._begin_live(message)
+
+    def _begin_anew(self, message: Message) -> Awaitable[None]:
+        """Take another head in the place of the held one: an error handler may begin anew as long as nothing is out."""
+        self._held, self._live = None, False
+        message = with_listed_headers(message)
+        verdict, shape, length = self._policy.judge.judge(message["status"], message["headers"])
+        if verdict.reason is None:
+            return self.begin(message, verdict, shape, length)
+        return self._begin_plain(verdict.reason, message, shape if verdict.vary else None)
+
+    def _begin_plain(self, reason: str, message: Message, shape: Shape | None) -> Awaitable[None]:
+        """Send a head as it is, with what it depends on named if it depends on anything."""
+        self._skip(reason)
+        self._forward = self._send
+        if shape is not None:
+            message = self._policy.plain_start(message, shape, reason, self._agreement, self._asked)
+        return self._send(message)
 
     def end(self) -> Message | None:
         """Write the figures of a stream, also of one that was cut short; give the head that no body has released."""
         if self._stream is not None:
             self._stream.report()
-        return None if self._held is None else self._held.varying()
+        if self._taken:
+            self._policy.live_memory.give_back(self._agreement.live_codec)
+        return None if self._held is None else self._varying(self._held)
 
-    def _begin(self, message: Message) -> Awaitable[None]:
-        """Judge the head, and send it now where the body need not be waited for."""
-        policy = self._policy
-        fields = fields_of(message["headers"])
-        self._held = None  # an error handler may begin anew as long as nothing is out
-        verdict, length = judge(message["status"], fields, policy.content_types, policy.minimum_size)
-        if verdict.reason is not None or not policy.wants(self._scope, message):
-            self._exchange.compression = SKIPPED[verdict.reason or "predicate"]
+    def _begin_live(self, message: Message) -> Awaitable[None]:
+        """Send the head of an open-ended stream at once."""
+        codec = self._agreement.live_codec
+        if self._is_head():
+            return self._send(self._bodiless_start(message, codec))
+        if not self._take_memory():
             self._forward = self._send
-            if verdict.vary:
-                message = policy.plain_start(message, fields, verdict, self._index, self._coding)
-            return self._send(message)
-        if length is not None and self._is_head():
-            return self._send(self._bodiless_start(message, fields, self._coding))
-        if verdict.live and not (verdict.file and _PATHSEND in (self._scope.get("extensions") or ())):
-            if self._is_head():
-                return self._send(self._bodiless_start(message, fields, self._live_coding))
-            self._forward = self._open(self._live_coding, live=True).send
-            return self._send(self._encoded_start(message, fields, self._live_coding, None))
-        self._held = _Held(message, fields, length, verdict.live)
-        return _nothing()
+            return self._send(self._varying(message))
+        self._forward = self._open(codec, self._agreement.live_limit).send
+        return self._send(self._encoded_start(message, codec.coding, None))
 
-    def _decide(self, held: _Held, message: Message) -> Awaitable[None]:
+    def _decide(self, held: Message, message: Message) -> Awaitable[None]:
         """Send the held head as the first message of the body shows it to be right."""
-        body = body_of(message)
-        more = message.get("more_body", False)
-        coding = self._live_coding if held.live and more else self._coding
-        if self._is_head() and (more or len(body) >= self._policy.minimum_size):
-            start = self._bodiless_start(held.message, held.fields, coding)
-            return _send_both(self._send, start, {**message, "body": b""})
-        if more and len(body) != held.length:
-            stream = self._open(coding, live=held.live)
-            self._forward = stream.send
-            return stream.open(self._encoded_start(held.message, held.fields, coding, None), message)
-        if len(body) < self._policy.minimum_size:
+        body = message.get("body", b"")
+        if type(body) is not bytes:
+            body = body_of(message)
+        size = len(body)
+        if self._scope["method"] != "GET" and self._is_head():
+            return self._decide_head(held, message, size)
+        if message.get("more_body", False) and size != self._length:
+            return self._begin_stream(held, message)
+        policy, agreement = self._policy, self._agreement
+        if size < policy.minimum_size:
             return self._go_plain("too_small", held, message)
-        self._forward = self._send
-        codec = self._policy.codecs[self._coding]
-        limit = self._policy.inline_size(codec)
-        if limit and len(body) >= limit:
-            return self._send_from_thread(codec, held, message, body)
-        return _send_both(self._send, *self._whole(held, message, body, *timed(codec.whole, body)))
+        self._forward = send = self._send
+        codec = agreement.codec
+        if policy.cache is None and self._exchange is None and size < agreement.limit:
+            encoded = codec.whole(body)
+            smaller = len(encoded) < size
+        else:
+            known = None if policy.cache is None else policy.cache.get(codec.coding, body)
+            if known is None and size >= agreement.limit:
+                return self._send_from_thread(held, message, body)
+            encoded, seconds = timed(codec.whole, body) if known is None else (known, 0.0)
+            smaller = self._note(size, len(encoded), seconds)
+            if known is None and policy.cache is not None:
+                policy.cache.put(codec.coding, body, encoded)
+        if not smaller:
+            return send_both(send, self._varying(held), message)
+        message = message.copy()
+        message["body"] = encoded
+        length = None if "trailers" in held and held["trailers"] else len(encoded)  # noqa: RUF019 -- half the time of get()
+        held["headers"] = encoded_head(held["headers"], self._shape, codec.coding, length, policy.marking)
+        return send_both(send, held, message)
 
-    def _whole(
-        self, held: _Held, message: Message, body: bytes, encoded: bytes, seconds: float
-    ) -> tuple[Message, Message]:
-        """Give the messages of a body that came whole: encoded, or as they were if that is no smaller."""
-        size = len(encoded)
-        if size >= len(body):
-            self._exchange.compression = CompressionFigures(None, len(body), len(body), seconds, "not_smaller")
-            return held.varying(), message
-        figures = CompressionFigures(self._coding.decode("ascii"), len(body), size, seconds, None)
-        self._exchange.compression = figures
-        length = None if held.message.get("trailers", False) else size
-        return (
-            self._encoded_start(held.message, held.fields, self._coding, length),
-            {**message, "body": encoded, "more_body": message.get("more_body", False)},
-        )
+    def _begin_stream(self, held: Message, message: Message) -> Awaitable[None]:
+        agreement = self._agreement
+        codec, limit = agreement.codec, agreement.limit
+        if self._live:
+            codec, limit = agreement.live_codec, agreement.live_limit
+            if not self._take_memory():
+                self._forward = self._send
+                return send_both(self._send, self._varying(held), message)
+        stream = self._open(codec, limit)
+        self._forward = stream.send
+        return stream.open(self._encoded_start(held, codec.coding, None), message)
 
-    async def _send_from_thread(self, codec: Codec, held: _Held, message: Message, body: bytes) -> None:
+    def _decide_head(self, held: Message, message: Message, size: int) -> Awaitable[None]:
+        """Send the head of an answer to HEAD as it would be for GET."""
+        if message.get("more_body", False) or size >= self._policy.minimum_size:
+            start = self._bodiless_start(held, self._agreement.live_codec if self._live else self._agreement.codec)
+            return send_both(self._send, start, {**message, "body": b""})
+        if size == 0 and self._length is not None:  # the GET of it may be a file, or a body
+            self._skip("raw_send")
+            self._forward = self._send
+            head = undecided_head(held["headers"], self._shape, self._policy.marking)
+            return send_both(self._send, {**held, "headers": head}, message)
+        return self._go_plain("too_small", held, message)
+
+    async def _send_from_thread(self, held: Message, message: Message, body: bytes) -> None:
+        codec, cache = self._agreement.codec, self._policy.cache
         encoded, seconds = await self._policy.pool.run(timed, codec.whole, body)
-        await _send_both(self._send, *self._whole(held, message, body, encoded, seconds))
+        if cache is not None:
+            cache.put(codec.coding, body, encoded)
+        if self._note(len(body), len(encoded), seconds):
+            length = None if held.get("trailers") else len(encoded)
+            await send_both(self._send, self._encoded_start(held, codec.coding, length), {**message, "body": encoded})
+        else:
+            await send_both(self._send, self._varying(held), message)
 
-    def _go_plain(self, reason: str, held: _Held, message: Message) -> Awaitable[None]:
-        self._exchange.compression = SKIPPED[reason]
+    def _note(self, size: int, encoded_size: int, seconds: float) -> bool:
+        """Note what encoding a whole body came to; tell whether it has become smaller."""
+        smaller = encoded_size < size
+        if self._exchange is not None:
+            self._exchange.compression = (
+                CompressionFigures(self._agreement.codec.coding.decode("ascii"), size, encoded_size, seconds, None)
+                if smaller
+                else CompressionFigures(None, size, size, seconds, "not_smaller")
+            )
+        return smaller
+
+    async def _send_file(self, held: Message, message: Message) -> None:
+        """Send what the app gave by its path: an encoded file beside it, or its bytes encoded, or the file itself."""
+        policy, path = self._policy, message["path"]
+        sibling = await policy.pool.run(find_sibling, path, self._agreement.acceptable)
+        if sibling is not None:
+            if self._exchange is not None:
+                self._exchange.compression = CompressionFigures(
+                    sibling.coding.decode("ascii"), sibling.original_size, sibling.size, 0.0, None
+                )
+            length = None if held.get("trailers", False) else sibling.size
+            start = self._encoded_start(held, sibling.coding, length)
+            await send_both(self._send, start, {**message, "path": sibling.path})
+            return
+        if policy.pathsend == "siblings" or self._is_head():
+            await self._go_plain("raw_send", held, message)
+            return
+        file = EncodedFile(path, self._agreement.codec, policy.minimum_size)
+        first = await policy.pool.run(file.first)
+        if first is None:
+            await self._go_plain("not_smaller", held, message)
+            return
+        length = len(first) if file.ended and not held.get("trailers", False) else None
+        await self._send(self._encoded_start(held, self._agreement.codec.coding, length))
+        await self._send({"type": _BODY, "body": first, "more_body": not file.ended})
+        while not file.ended:
+            encoded = await policy.pool.run(file.next)
+            await self._send({"type": _BODY, "body": encoded, "more_body": not file.ended})
+        if self._exchange is not None:
+            self._exchange.compression = file.figures()
+
+    def _go_plain(self, reason: str, held: Message, message: Message) -> Awaitable[None]:
+        self._skip(reason)
         self._forward = self._send
-        return _send_both(self._send, held.varying(), message)
+        return send_both(self._send, self._varying(held), message)
 
-    def _open(self, coding: bytes, *, live: bool) -> EncodedStream:
-        codec = self._policy.codecs[coding]
-        limit = self._policy.inline_size(codec)
-        stream = EncodedStream(self._send, self._exchange, codec, live=live, inline_size=limit, pool=self._policy.pool)
+    def _open(self, codec: Codec, limit: int) -> EncodedStream:
+        pool = self._policy.pool
+        stream = EncodedStream(self._send, self._exchange, codec, live=self._live, inline_size=limit, pool=pool)
         self._stream = stream
         return stream
+
+    def _take_memory(self) -> bool:
+        self._taken = self._policy.live_memory.take(self._agreement.live_codec)
+        if not self._taken:
+            self._skip("live_memory")
+        return self._taken
+
+    def _skip(self, reason: str) -> None:
+        if self._exchange is not None:
+            self._exchange.compression = SKIPPED[reason]
+
+    def _wanted(self, message: Message) -> bool:
+        predicate = self._policy.predicate
+        return predicate is None or bool(predicate(self._scope, message["status"], list(message["headers"])))
+
+    def _sends_files(self) -> bool:
+        return _PATHSEND in (self._scope.get("extensions") or ())
 
     def _is_head(self) -> bool:
         method: str = self._scope["method"]
         return method.upper() == "HEAD"  # it may arrive in lower case, as the client sent it
 
-    def _bodiless_start(self, message: Message, fields: Fields, coding: bytes) -> Message:
+    def _bodiless_start(self, message: Message, codec: Codec) -> Message:
         """Give the head of HEAD as it would be for GET, and let no bytes through that do not belong to it."""
-        self._exchange.compression = CompressionFigures(coding.decode("ascii"), None, None, 0.0, None)
-        self._forward = _bodiless(self._send)
-        return self._encoded_start(message, fields, coding, None)
+        if self._exchange is not None:
+            self._exchange.compression = CompressionFigures(codec.coding.decode("ascii"), None, None, 0.0, None)
+        self._forward = bodiless(self._send)
+        return self._encoded_start(message, codec.coding, None)
 
-    def _encoded_start(self, message: Message, fields: Fields, coding: bytes, length: int | None) -> Message:
-        return {**message, "headers": encoded_head(message["headers"], fields, coding, self._policy.etag, length)}
+    def _encoded_start(self, message: Message, coding: bytes, length: int | None) -> Message:
+        head = encoded_head(message["headers"].copy(), self._shape, coding, length, self._policy.marking)
+        return {**message, "headers": head}
 
-
-def _with_list(message: Message) -> Message:
-    """Give a start message whose headers can be read twice: the app's own where they can."""
-    headers = message.get("headers")
-    return message if type(headers) is list else {**message, "headers": header_list(headers)}
-
-
-def _bodiless(send: Send) -> Send:
-    """Wrap send so that no byte of a body passes."""
-
-    def send_bodiless(message: Message) -> Awaitable[None]:
-        if message["type"] == _BODY and message.get("body"):
-            message = {**message, "body": b""}
-        return send(message)
-
-    return send_bodiless
-
-
-async def _send_both(send: Send, first: Message, second: Message) -> None:
-    await send(first)
-    await send(second)
-
-
-async def _nothing() -> None:
-    """Be awaited in the place of a send that is put off."""
+    def _varying(self, held: Message) -> Message:
+        """Give the start message of a response that stays as it is, though another client would get it encoded."""
+        return {**held, "headers": varying(held["headers"], self._shape, self._policy.marking)}

@@ -11,19 +11,16 @@ Two rules:
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+import sys
+from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 from asgi_middleware._core.exchange import Exchange
 from asgi_middleware._core.types import Message, Send
 from asgi_middleware._core.workers import WorkerPool
 from asgi_middleware.compression.codecs import Codec, Encoder
 from asgi_middleware.compression.figures import CompressionFigures
-
-if TYPE_CHECKING:
-    from anyio import Event
+from asgi_middleware.compression.turns import Turns
 
 
 def timed(encode: Callable[[bytes], bytes], data: bytes) -> tuple[bytes, float]:
@@ -39,61 +36,87 @@ def body_of(message: Message) -> bytes:
     return body if type(body) is bytes else bytes(body)
 
 
+async def send_both(send: Send, first: Message, second: Message) -> None:
+    """Send two messages in a row."""
+    await send(first)
+    await send(second)
+
+
+def bodiless(send: Send) -> Send:
+    """Wrap send so that no byte of a body passes."""
+
+    def send_bodiless(message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.body" and message.get("body"):
+            message = {**message, "body": b""}
+        return send(message)
+
+    return send_bodiless
+
+
+async def nothing() -> None:
+    """Be awaited in the place of a send that is put off."""
+
+
 class EncodedStream:
     """The send of one response whose body is encoded chunk by chunk.
 
     Args:
         send: The server's send.
-        exchange: Where the figures go.
+        exchange: Where the figures go; None where nobody asks for them.
         codec: The coding.
         live: Whether the stream may stay open for hours.
-        inline_size: Bytes to encode before a step goes to a thread; 0 for never.
+        inline_size: Bytes to encode before a step goes to a thread.
         pool: The threads.
     """
 
     __slots__ = (
         "_allowance",
+        "_codec",
         "_coding",
         "_encoded_size",
         "_encoder",
+        "_ended",
         "_exchange",
         "_interrupted",
+        "_live",
         "_original_size",
         "_pool",
         "_renewal",
         "_seconds",
         "_send",
         "_spent",
-        "_taken",
-        "_waiting",
+        "_turns",
     )
 
     def __init__(
-        self, send: Send, exchange: Exchange, codec: Codec, *, live: bool, inline_size: int, pool: WorkerPool
+        self, send: Send, exchange: Exchange | None, codec: Codec, *, live: bool, inline_size: int, pool: WorkerPool
     ) -> None:
         self._send = send
         self._exchange = exchange
         self._coding = codec.coding.decode("ascii")
-        self._encoder: Encoder | None = codec.open(live=live)
+        self._codec = codec
+        self._live = live
+        self._encoder: Encoder | None = None
+        self._ended = False
         self._allowance = inline_size
         self._renewal = max(1, inline_size >> 3)
         self._pool = pool
-        self._spent = 0
+        # The first step of some levels alone takes many milliseconds: it counts as much as the budget holds.
+        self._spent = inline_size if codec.heavy_start and not live and inline_size < sys.maxsize else 0
         self._original_size = 0
         self._encoded_size = 0
         self._seconds = 0.0
         self._interrupted = False
-        self._taken = False
-        self._waiting: deque[Event] | None = None
+        self._turns = Turns()
 
     async def open(self, start: Message, first: Message) -> None:
         """Send the head and the first message of the body, with nothing in between."""
-        self._taken = True
+        self._turns.taken = True
         try:
             await self._send(start)
             await self._forward(first)
         finally:
-            self._pass_turn()
+            self._turns.give_up()
 
     async def send(self, message: Message) -> None:
         """Send one message of the app after the head.
@@ -101,23 +124,24 @@ class EncodedStream:
         Raises:
             ConnectionAbortedError: An earlier call was interrupted, by cancellation for example.
         """
-        if self._taken:
-            await self._wait_turn()
-        self._taken = True
+        turns = self._turns
+        if turns.taken:
+            await turns.wait()
+        turns.taken = True
         try:
             await self._forward(message)
         finally:
-            self._pass_turn()
+            turns.give_up()
 
     def report(self) -> None:
         """Write the figures so far to the Exchange."""
-        self._exchange.compression = CompressionFigures(
-            self._coding, self._original_size, self._encoded_size, self._seconds, None
-        )
+        if self._exchange is not None:
+            self._exchange.compression = CompressionFigures(
+                self._coding, self._original_size, self._encoded_size, self._seconds, None
+            )
 
     async def _forward(self, message: Message) -> None:
-        encoder = self._encoder
-        if message["type"] != "http.response.body" or encoder is None:
+        if self._ended or message["type"] != "http.response.body":
             await self._send(message)
             return
         if self._interrupted:
@@ -128,8 +152,9 @@ class EncodedStream:
             await self._send(message)
             return
         try:
-            encoded = await self._step(encoder.feed if more else encoder.finish, body)
+            encoded = await self._step(self._feed if more else self._finish, body)
             if not more:
+                self._ended = True
                 self._encoder = None
                 self.report()
             await self._send({**message, "body": encoded, "more_body": more})
@@ -137,9 +162,17 @@ class EncodedStream:
             self._interrupted = True
             raise
 
+    def _feed(self, data: bytes) -> bytes:
+        if self._encoder is None:
+            self._encoder = self._codec.open(live=self._live)
+        return self._encoder.feed(data)
+
+    def _finish(self, data: bytes) -> bytes:
+        return (self._encoder or self._codec.open(live=self._live)).finish(data)
+
     async def _step(self, encode: Callable[[bytes], bytes], body: bytes) -> bytes:
         self._spent += len(body)
-        if self._allowance and self._spent >= self._allowance:
+        if self._spent >= self._allowance:
             self._spent = 0
             self._allowance = self._renewal
             encoded, seconds = await self._pool.run(timed, encode, body)
@@ -149,26 +182,3 @@ class EncodedStream:
         self._encoded_size += len(encoded)
         self._seconds += seconds
         return encoded
-
-    async def _wait_turn(self) -> None:
-        # Only where an app sends from two tasks at once (a pinger beside a stream); anyio is not loaded before.
-        from anyio import Event  # noqa: PLC0415 -- see above
-
-        turn = Event()
-        if self._waiting is None:
-            self._waiting = deque()
-        self._waiting.append(turn)
-        try:
-            await turn.wait()
-        except BaseException:
-            if turn.is_set():
-                self._pass_turn()
-            else:
-                self._waiting.remove(turn)
-            raise
-
-    def _pass_turn(self) -> None:
-        if self._waiting:
-            self._waiting.popleft().set()  # the turn stays taken, by the one who waited longest
-        else:
-            self._taken = False

@@ -104,7 +104,7 @@ class TestZstd:
 
     def test_live_streams_declare_a_small_window(self):
         """An open-ended stream keeps little memory at both ends."""
-        assert window_of(make_codec("zstd", **LEVELS).open(live=True).feed(TEXT)) == 2048
+        assert window_of(make_codec("zstd", **LEVELS).open(live=True).feed(TEXT)) == 1024
 
     def test_keeps_a_context_for_each_thread(self):
         """A context is used again in its thread, and only there [C4]."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgi_middleware._core.exchange import enter, exchange_of
+from asgi_middleware._core.exchange import enter
 from asgi_middleware.compression import CompressionMiddleware
 from asgi_middleware.testing.driver import drive, http, http_scope, lifespan, websocket
 
@@ -153,16 +153,16 @@ class TestStreams:
         seen = []
 
         async def app(scope, receive, send):
-            seen.append(exchange_of(scope))
             await send(start())
             await send(body(TEXT, more_body=True))
             raise RuntimeError("gone")
 
+        wrapped = CompressionMiddleware(app, on_complete=lambda scope, figures: seen.append(figures))
         with pytest.raises(RuntimeError, match="gone"):
-            await http(CompressionMiddleware(app), headers=accepting("gzip"))
-        assert seen[0].compression.encoding == "gzip"
-        assert seen[0].compression.original_size == len(TEXT)
-        assert 0 < seen[0].compression.encoded_size < len(TEXT)
+            await http(wrapped, headers=accepting("gzip"))
+        assert seen[0].encoding == "gzip"
+        assert seen[0].original_size == len(TEXT)
+        assert 0 < seen[0].encoded_size < len(TEXT)
 
     @given(
         chunks=st.lists(st.binary(max_size=300) | st.sampled_from([b"", TEXT]), min_size=1, max_size=8),
@@ -234,18 +234,16 @@ class TestOtherMessages:
         """Before the body, any other message releases the head as it was, with Vary, and passes behind it [M1]."""
         seen = []
 
-        async def app(scope, receive, send):
-            seen.append(exchange_of(scope))
-            await sending(start((b"content-length", b"3200")), other, body())(scope, receive, send)
-
-        result = await http(CompressionMiddleware(app), headers=accepting(coding))
+        app = sending(start((b"content-length", b"3200")), other, body())
+        wrapped = CompressionMiddleware(app, on_complete=lambda scope, figures: seen.append(figures))
+        result = await http(wrapped, headers=accepting(coding))
         assert result.types == ["http.response.start", other["type"], "http.response.body"]
         assert result.sent[1] is other
         assert result.header(b"content-encoding") is None
         assert result.header(b"content-length") == b"3200"
         assert result.header(b"vary") == b"Accept-Encoding"
         assert result.body == TEXT
-        assert seen[0].compression.skip_reason == "raw_send"
+        assert seen[0].skip_reason == "raw_send"
 
     async def test_a_file_of_lines_is_sent_by_path(self, coding, sending, start):
         """Under a server that sends files by path, a head that may belong to a file waits [M1, M5]."""
@@ -413,6 +411,27 @@ class TestPassingThrough:
             assert result.header_all(b"content-encoding") == [coding.encode()]
             assert result.header_all(b"vary") == [b"Accept-Encoding"]
             assert decode(coding, result.body) == TEXT
+
+    async def test_copies_without_an_exchange_encode_once(self, coding, sending, start, body, decode):
+        """Alone, the inner copy encodes, and the outer one sees an encoded response [M9]."""
+        for messages in ([body()], [body(TEXT, more_body=True), body(b"")]):
+            app = CompressionMiddleware(
+                CompressionMiddleware(sending(start((b"etag", b'"a"')), *messages), etag="suffix"), etag="suffix"
+            )
+            result = await http(app, headers=accepting(coding))
+            assert result.header_all(b"content-encoding") == [coding.encode()]
+            assert result.header_all(b"vary") == [b"Accept-Encoding"]
+            assert result.header_all(b"etag") == [b'"a-%b"' % coding.encode()]
+            assert decode(coding, result.body) == TEXT
+
+    async def test_the_outer_copy_decides_alone(self, sending, start, body):
+        """With an Exchange to agree by, what the outer copy leaves plain stays plain [M9]."""
+        inner = CompressionMiddleware(sending(start(), body()))
+        app = CompressionMiddleware(inner, exclude_content_types=["application/json"])
+        scope, _ = enter(http_scope(headers=accepting("gzip")))
+        result = await drive(app, scope)
+        assert result.body == TEXT
+        assert result.header(b"content-encoding") is None
 
     async def test_an_excluded_path_leaves_it_to_the_inner_copy(self, sending, start, body, decode):
         """A copy that does not look at a path does not claim it either [M9]."""

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from asgi_middleware.compression.negotiation import LONGEST_HEADER, Negotiator, negotiate
+from asgi_middleware.compression.agreement import Agreements
+from asgi_middleware.compression.codecs import make_codec
+from asgi_middleware.compression.negotiation import LONGEST_HEADER, negotiate
 
 ALL = (b"zstd", b"br", b"gzip")
 
@@ -136,29 +138,53 @@ def test_offers_nothing_without_codings():
     assert negotiate(b"gzip, *", ()).reason == "no_common_coding"
 
 
-class TestNegotiator:
+class TestAgreements:
     """The bounded memory."""
 
-    def test_gives_what_negotiate_gives(self):
+    @pytest.fixture
+    def agreements(self):
+        """The agreements on all three codings."""
+        levels = {"gzip_level": 6, "brotli_quality": 4, "zstd_level": 3}
+        codecs = {coding: make_codec(coding.decode(), **levels) for coding in ALL}
+        return Agreements(codecs, guard_cross_site=True, dictionaries=None, thread_minimum_size=None)
+
+    @staticmethod
+    def reach(agreements, header):
+        agreed = agreements.reach({"method": "GET"}, [(b"accept-encoding", header)])
+        return None if isinstance(agreed, str) else agreed.codec.coding
+
+    def test_give_what_negotiate_gives(self, agreements):
         """The first and the second look-up agree."""
-        negotiator = Negotiator(ALL, ALL)
-        for header, expected, _ in VECTORS:
-            assert negotiator(header).coding == expected
-            assert negotiator(header).coding == expected
+        for header, expected, reason in VECTORS:
+            if header is None:
+                assert agreements.reach({"method": "GET"}, []) == reason
+                continue
+            assert self.reach(agreements, header) == expected
+            assert self.reach(agreements, header) == expected
 
-    def test_does_not_grow_without_bound(self):
+    def test_do_not_grow_without_bound(self, agreements):
         """A client that sends ever new headers cannot fill the memory [N5]."""
-        negotiator = Negotiator(ALL, ALL)
         for number in range(2000):
-            assert negotiator(b"gzip, x%d" % number).coding == b"gzip"
-        assert len(negotiator._seen) <= 256
+            assert self.reach(agreements, b"gzip, x%d" % number) == b"gzip"
+        assert len(agreements._seen) <= 256
 
-    def test_does_not_remember_long_headers(self):
+    def test_do_not_remember_long_headers(self, agreements):
         """What is too long is not kept either [N5]."""
-        negotiator = Negotiator(ALL, ALL)
-        before = len(negotiator._seen)
-        assert negotiator(b"gzip" + b" " * LONGEST_HEADER).coding is None
-        assert len(negotiator._seen) == before
+        assert self.reach(agreements, b"gzip" + b" " * LONGEST_HEADER) is None
+        assert len(agreements._seen) == 0
+
+    @pytest.mark.parametrize(
+        ("header", "expected"),
+        [
+            (b"gzip, br, zstd", (b"zstd", b"br", b"gzip")),
+            (b"gzip;q=0.5, br;q=0.9", (b"br", b"gzip")),
+            (b"gzip;q=0.1, br, identity;q=0.5", (b"br",)),
+            (b"*", (b"zstd", b"br", b"gzip")),
+        ],
+    )
+    def test_name_all_that_a_client_takes(self, agreements, header, expected):
+        """A file that stands there encoded may be in any coding that the client likes no less than the plain body."""
+        assert agreements.reach({"method": "GET"}, [(b"accept-encoding", header)]).acceptable == expected
 
 
 # ------------------------------------------------------------------ a slow model, written apart from the code

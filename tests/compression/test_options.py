@@ -7,14 +7,22 @@ import sys
 
 import pytest
 
-from asgi_middleware._core.config import ConfigurationError
+from asgi_middleware._core.config import ConfigurationError, Problems
 from asgi_middleware.compression import DEFAULT_CONTENT_TYPES, CompressionMiddleware
+from asgi_middleware.compression.content_types import ContentTypes
 from asgi_middleware.testing.driver import http
 
 
 async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
     await send({"type": "http.response.body", "body": b"text " * 500})
+
+
+def content_types(include, exclude=()):
+    problems = Problems("test")
+    types = ContentTypes(include, exclude, problems)
+    problems.raise_if_any()
+    return types
 
 
 WRONG = [
@@ -42,6 +50,17 @@ WRONG = [
     ("breach_protection", True, "unknown_choice"),
     ("thread_minimum_size", -1, "out_of_range"),
     ("predicate", "no", "not_callable"),
+    ("breach_padding", -1, "out_of_range"),
+    ("breach_padding", 5000, "out_of_range"),
+    ("gzip_backend", "libdeflate", "unknown_choice"),
+    ("pathsend", True, "unknown_choice"),
+    ("cache_size", -1, "out_of_range"),
+    ("dictionaries", b"one content", "not_a_list"),
+    ("dictionaries", 5, "not_a_list"),
+    ("dictionaries", ("text of a dictionary",), "not_bytes"),
+    ("dictionaries", (b"short",), "out_of_range"),
+    ("remove_accept_encoding", 1, "not_a_bool"),
+    ("on_complete", "no", "not_callable"),
 ]
 
 
@@ -87,9 +106,9 @@ class TestRightOptions:
 
     def test_no_content_type_at_all(self):
         """An empty allow list matches nothing, not everything."""
-        middleware = CompressionMiddleware(app, include_content_types=(), exclude_content_types=("text/css",))
-        assert not middleware._policy.content_types.classify(b"text/plain").compressible
-        assert not middleware._policy.content_types.classify(b"").compressible
+        types = content_types(include=(), exclude=("text/css",))
+        assert not types.classify(b"text/plain").compressible
+        assert not types.classify(b"").compressible
 
     def test_default_content_types_are_media_types(self):
         """The list that users extend holds what the option accepts, each type once."""
@@ -98,9 +117,7 @@ class TestRightOptions:
 
     def test_patterns_are_no_regular_expressions(self):
         """A dot is a dot, and a star stays within its half."""
-        types = CompressionMiddleware(
-            app, include_content_types=("text/x.y", "application/*+json")
-        )._policy.content_types
+        types = content_types(include=("text/x.y", "application/*+json"))
         assert types.classify(b"text/x.y").compressible
         assert not types.classify(b"text/xzy").compressible
         assert types.classify(b"application/vnd.api+json").compressible
@@ -109,7 +126,7 @@ class TestRightOptions:
 
     def test_the_memory_of_types_is_bounded(self):
         """An app that sends ever new types cannot fill the memory."""
-        types = CompressionMiddleware(app)._policy.content_types
+        types = content_types(include=DEFAULT_CONTENT_TYPES)
         for number in range(2000):
             assert types.classify(b"text/plain; x=%d" % number).compressible
         assert types.classify(b"text/plain; x=" + b"y" * 5000).compressible

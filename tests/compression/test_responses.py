@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 import pytest
 
-from asgi_middleware._core.exchange import enter, exchange_of
+from asgi_middleware._core.exchange import enter
 from asgi_middleware.compression import CompressionMiddleware
 from asgi_middleware.testing.driver import drive, http, http_scope
 
@@ -337,12 +337,14 @@ async def test_case(case, coding, sending, body, decode):
     seen = []
 
     async def app(scope, receive, send):
-        seen.append(exchange_of(scope))
         for message in messages:
             await send(message)
 
-    result = await http(CompressionMiddleware(app, **options), case.method, headers=request)
+    wrapped = CompressionMiddleware(app, **options, on_complete=lambda scope, figures: seen.append(figures))
+    result = await http(wrapped, case.method, headers=request)
+    unwatched = await http(CompressionMiddleware(app, **options), case.method, headers=request)
 
+    assert result.sent == unwatched.sent, "being watched changes nothing"
     assert before == messages, "the app's own messages were changed [H10]"
     original = b"".join(case.chunks)
     assert case.status == result.status
@@ -359,12 +361,27 @@ async def test_case(case, coding, sending, body, decode):
         found = result.header(name)
         assert filled(value, coding) == found
     assert all(type(pair) is tuple for pair in result.first("http.response.start")["headers"])
-    figures = seen[0].compression if seen[0] is not None else None
+    figures = seen[0] if seen else None
     if case.encoded:
         assert (coding, len(original), len(result.body), None) == (*figures[:3], figures.skip_reason)
         assert figures.seconds > 0
     else:
         assert case.skip_reason == (None if figures is None else figures.skip_reason)
+
+
+async def test_reasons_do_not_depend_on_what_was_seen_before(start, body):
+    """An image that was seen is left alone at once, and an answer of another status still says its own reason."""
+    reasons = []
+
+    async def app(scope, receive, send):
+        await send(start(status=int(scope["path"][1:]), content_type=b"image/png"))
+        await send(body(b""))
+
+    wrapped = CompressionMiddleware(app, on_complete=lambda scope, figures: reasons.append(figures.skip_reason))
+    for status in (206, 304, 204, 200, 200, 206, 304, 204):
+        await http(wrapped, path=f"/{status}", headers=[(b"accept-encoding", b"gzip")])
+    first = ["range", "not_modified", "status"]
+    assert reasons == [*first, "content_type", "content_type", *first]
 
 
 def test_the_table_is_large_enough():

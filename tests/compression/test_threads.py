@@ -25,6 +25,8 @@ class Watched:
         self._codec = codec
         self.coding = codec.coding
         self.inline_size = codec.inline_size
+        self.heavy_start = codec.heavy_start
+        self.live_memory = codec.live_memory
         self.steps = []
 
     def _note(self, encode):
@@ -47,6 +49,8 @@ class Blocking:
 
     coding = b"gzip"
     inline_size = 1
+    live_memory = 1
+    heavy_start = False
 
     def __init__(self):
         self.entered = threading.Event()
@@ -117,6 +121,13 @@ class TestPlaces:
         result = await http(app, headers=accepting(coding))
         assert decode(coding, result.body) == chunk * 20
         assert steps == ["thread"] * 20 + ["loop"]
+
+    async def test_a_level_that_starts_slowly_starts_in_a_thread(self, sending, start, body, decode):
+        """From zstd 10 on a stream's first chunk clears megabytes of tables, however small it is."""
+        app = CompressionMiddleware(sending(start(), body(b"small", more_body=True), body(b"end")), zstd_level=12)
+        steps = watch(app, "zstd")
+        assert decode("zstd", (await http(app, headers=accepting("zstd"))).body) == b"smallend"
+        assert steps == ["thread", "loop"]
 
     async def test_slow_streams_stay_on_the_loop(self, coding, sending, start, body):
         """A few small events are not worth a thread."""

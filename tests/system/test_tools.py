@@ -1,4 +1,4 @@
-"""What other people's tools make of us: every line of the showcase's page in a real shell, every coding decoded."""
+"""What other people's tools make of us: every line of the showcase in a real shell, every coding decoded."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def steps(base: str) -> dict[str, tuple[str, int]]:
     """Give each line of the page with the status that it promises."""
-    page = subprocess.run([*CURL, base], capture_output=True, timeout=30, check=True, text=True).stdout
+    page = subprocess.run([*CURL, f"{base}/curl"], capture_output=True, timeout=30, check=True, text=True).stdout
     return {match["name"]: (html.unescape(match["command"]), int(match["status"])) for match in STEP.finditer(page)}
 
 

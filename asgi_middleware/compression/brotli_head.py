@@ -1,0 +1,49 @@
+"""What a brotli stream says at its beginning (RFC 7932 9.1 and 9.2): how much memory and work it may take.
+
+Facts this module rests on:
+
+- A decoder fills its window before it gives anything out. So one step may inflate as much as the window holds, and
+  touch as much memory, however little of it was asked for: 4 MB with the window that encoders choose by default.
+- A body that was encoded whole is one meta-block, marked as the last, that tells its size. Then no step does more.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+USUAL_WINDOW: Final = 1 << 22
+
+# The low four bits of the first byte, for the two windows beyond the usual one.
+_LARGE_WINDOWS: Final = {0b1101: 1 << 23, 0b1111: 1 << 24}
+_HEAD: Final = 5  # bytes that hold all of it: 7 bits of window, 2 of flags, 2 of length, 24 of size
+_METADATA: Final = 7  # nibbles: the value that stands for a block without a size
+
+
+def window_of(data: bytes | memoryview) -> int:
+    """Give the window that a stream asks for, in bytes; the usual one for it and all smaller ones.
+
+    Args:
+        data: The beginning of the stream, one byte at least.
+    """
+    return _LARGE_WINDOWS.get(data[0] & 0b1111, USUAL_WINDOW)
+
+
+def whole_size(data: bytes | memoryview) -> int | None:
+    """Give the size that the whole stream inflates to; None where its beginning does not tell.
+
+    Args:
+        data: The beginning of the stream.
+    """
+    if len(data) < _HEAD:
+        return None
+    bits = int.from_bytes(data[:_HEAD], "little")
+    # The window takes one bit, four or seven.
+    bits >>= 1 if not bits & 1 else 4 if bits & 0b1110 else 7
+    if not bits & 1:  # not the last block
+        return None
+    if bits & 2:  # the last block, and empty
+        return 0
+    nibbles = 4 + (bits >> 2 & 3)
+    if nibbles == _METADATA:
+        return None
+    return (bits >> 4 & (1 << 4 * nibbles) - 1) + 1
