@@ -2,5 +2,6 @@
 
 from asgi_middleware.metrics.endpoint import MetricsEndpoint
 from asgi_middleware.metrics.middleware import PrometheusMiddleware
+from asgi_middleware.metrics.server_timing import ServerTimingMiddleware
 
-__all__ = ["MetricsEndpoint", "PrometheusMiddleware"]
+__all__ = ["MetricsEndpoint", "PrometheusMiddleware", "ServerTimingMiddleware"]

@@ -1,4 +1,4 @@
-"""Exposition: which format a scraper gets, and the bytes of it. No I/O here.
+"""Exposition: which format, coding and series a scraper asks for. No I/O here.
 
 Facts this module rests on (Prometheus documentation, "Scrape protocol content negotiation"; RFC 9110 12.5):
 
@@ -11,17 +11,11 @@ Facts this module rests on (Prometheus documentation, "Scrape protocol content n
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 
-from prometheus_client import generate_latest
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
-
 from asgi_middleware._core.quality import parse_weighted
-
-_GZIP_LEVEL: Final = 5  # text of this kind: 6 % larger than at 9, in a third of the time
 
 
 class Format(NamedTuple):
@@ -31,21 +25,18 @@ class Format(NamedTuple):
         media_type: The type and subtype.
         versions: The versions that a client may name for it; one without a version always fits.
         content_type: The field value of the answer.
-        encode: Turns a registry into bytes.
     """
 
     media_type: bytes
     versions: tuple[bytes, ...]
     content_type: bytes
-    encode: Callable[[Any], bytes]
 
 
-TEXT: Final = Format(b"text/plain", (b"0.0.4",), b"text/plain; version=0.0.4; charset=utf-8", generate_latest)
+TEXT: Final = Format(b"text/plain", (b"0.0.4",), b"text/plain; version=0.0.4; charset=utf-8")
 OPENMETRICS: Final = Format(
     b"application/openmetrics-text",
     (b"1.0.0",),
     b"application/openmetrics-text; version=1.0.0; charset=utf-8",
-    generate_openmetrics,
 )
 
 
@@ -105,17 +96,3 @@ def requested_names(query_string: bytes) -> frozenset[str]:
     """
     pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, errors="replace")
     return frozenset(value for key, value in pairs if key == "name[]")
-
-
-def render(registry: Any, chosen: Format, names: frozenset[str], *, compress: bool) -> bytes:
-    """Collect and encode, with gzip if asked.
-
-    Args:
-        registry: A CollectorRegistry.
-        chosen: The format.
-        names: The names of series or families to give; empty for all.
-        compress: Whether the result is a gzip member (RFC 1952).
-    """
-    collected = registry.restricted_registry(names) if names else registry
-    text = chosen.encode(collected)
-    return gzip.compress(text, _GZIP_LEVEL, mtime=0) if compress else text

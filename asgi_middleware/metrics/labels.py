@@ -12,8 +12,9 @@ Every distinct label value is a time series for the life of the process. Facts t
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Final
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 OTHER: Final = "_OTHER"
 """The value for whatever is outside the set."""
@@ -30,6 +31,9 @@ METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATC
 """RFC 9110 9.3, RFC 5789 (PATCH) and the QUERY method."""
 
 METHODS_VARIABLE: Final = "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS"
+
+LONGEST_VALUE: Final = 120
+"""Characters that an own label's value is cut to."""
 
 _SCHEMES: Final = frozenset({"http", "https", "ws", "wss"})
 _STATUSES: Final = {status: str(status) for status in range(100, 600)}
@@ -80,3 +84,47 @@ def close_code_label(code: object) -> str:
     if 3000 <= code <= 4999:
         return "3xxx" if code < 4000 else "4xxx"
     return OTHER
+
+
+def status_class(shown: str) -> str:
+    """Give ``2xx`` for ``200`` and so on; what is no status stays as it is."""
+    return f"{shown[0]}xx" if shown and shown != OTHER else shown
+
+
+def clean_value(given: object) -> str:
+    """Give a text that fits into a label; a lone surrogate would fail only at the scrape, and then for everybody."""
+    return str(given)[:LONGEST_VALUE].encode("utf-8", "replace").decode()
+
+
+class OwnLabel:
+    """The values of one label that the application chooses: so many, and ``_OTHER`` for all further ones.
+
+    Args:
+        name: The label.
+        most: How many values it may have in this process.
+        overflowed: Called for each value that was one too many.
+    """
+
+    __slots__ = ("_known", "_lock", "_most", "_overflowed", "name")
+
+    def __init__(self, name: str, most: int, overflowed: Callable[[], None]) -> None:
+        self.name = name
+        self._most = most
+        self._overflowed = overflowed
+        self._known: dict[Any, str] = {}
+        self._lock = threading.Lock()
+
+    def value(self, given: Any) -> str:
+        """Give the label's value for what a handler or a function gave; None is no value."""
+        if given is None:
+            return ""
+        known = self._known.get(given)
+        return self._admit(given) if known is None else known
+
+    def _admit(self, given: Any) -> str:
+        text = clean_value(given)
+        with self._lock:
+            if len(self._known) < self._most:
+                return self._known.setdefault(given, text)
+        self._overflowed()
+        return OTHER

@@ -1,29 +1,39 @@
-"""PrometheusMiddleware: the ASGI shell. What is recorded where stands in ``recording.py``."""
+"""PrometheusMiddleware: its options, and what they choose. What is recorded where stands in ``recording.py``."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from asgi_middleware._core.config import Problems
-from asgi_middleware._core.exchange import Exchange, enter
-from asgi_middleware._core.messages import ends_response
 from asgi_middleware._core.paths import PathRules
-from asgi_middleware._core.types import ASGIApp, Message, Receive, Scope, Send
-from asgi_middleware.metrics import families as definitions
-from asgi_middleware.metrics.families import Definition, Family, families_of
-from asgi_middleware.metrics.labels import CANCELLED, known_methods
-from asgi_middleware.metrics.messages import add_size, phase_of, raised_outcome, returned_outcome
+from asgi_middleware._core.types import ASGIApp, Receive, Scope, Send
+from asgi_middleware.metrics import definitions
+from asgi_middleware.metrics.definitions import BOUNDS, Definition
+from asgi_middleware.metrics.extras import LabelFunction, RequestMeasures
+from asgi_middleware.metrics.families import Families, families_of
+from asgi_middleware.metrics.family import Family
+from asgi_middleware.metrics.flushing import is_multiprocess
+from asgi_middleware.metrics.labels import known_methods
+from asgi_middleware.metrics.lifespan import attend_lifespan
 from asgi_middleware.metrics.multiprocess import check_directory
-from asgi_middleware.metrics.options import check_namespace, check_registry, histogram_bounds
-from asgi_middleware.metrics.recording import Bounds, OpenConnection, RequestRecorder, WebSocketRecorder
+from asgi_middleware.metrics.options import (
+    check_labels,
+    check_namespace,
+    check_registry,
+    histogram_bounds,
+    list_rules,
+    literal_paths,
+)
+from asgi_middleware.metrics.presets import PRESETS, PresetName
+from asgi_middleware.metrics.recording import RequestRecorder
+from asgi_middleware.metrics.requests import RequestParts, serve
+from asgi_middleware.metrics.websockets import WebSocketFamilies, WebSocketRecorder, measure_websockets
 
-DURATION_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-SIZE_BUCKETS: Final = (256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262144.0, 1048576.0, 4194304.0, 16777216.0, 67108864.0)
-LIFETIME_BUCKETS: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0)
+_Recorder = TypeVar("_Recorder")
 
 
 class PrometheusMiddleware:
@@ -52,10 +62,24 @@ class PrometheusMiddleware:
         app: The ASGI application.
         registry: The registry to record in; None for prometheus_client's default. Instances may share one.
         namespace: Put before every name, with an underscore; empty for none.
-        buckets: The upper bounds of the duration histogram, in seconds, ascending; by default those that OpenTelemetry
-            advises.
-        body_sizes: Whether histograms of body bytes, both ways, are recorded. Off by default: it triples the series.
-        size_buckets: Their upper bounds, in bytes, ascending.
+        preset: Under whose names requests are recorded: "opentelemetry", or those of another library, so that
+            dashboards survive: "fastapi-instrumentator", "starlette-exporter", "django".
+        buckets: The upper bounds of the duration histograms, in seconds, ascending; None for the preset's, by default
+            those that OpenTelemetry advises.
+        body_sizes: Whether body bytes, both ways, are recorded. Off by default: it triples the series.
+        size_buckets: The upper bounds of their histograms, in bytes, ascending; None for the preset's.
+        time_to_first_byte: Whether a histogram of the time to the response's head is recorded. Off by default: it
+            doubles the series, and tells more than the duration only where responses are streamed.
+        background: Whether a histogram of what the application does after its response is recorded.
+        queue_time_header: The header in which a proxy stamps a request's arrival, such as "x-request-start"; None to
+            record no queue times. Name it only where the proxy sets it: else clients do.
+        timings: Whether the blocks of ``timing("name")`` are recorded in a histogram.
+        websocket_messages: Whether WebSocket messages and their bytes are counted.
+        loop_lag: Whether the event loop's lag is sampled, four times a second, from start-up to shut-down.
+        labels: Own labels of the request families: each name with a function that takes the scope, after the
+            application ran, and gives the value; or with None, where handlers give it by ``add_label``.
+        max_label_values: How many values each own label may have in this process; further ones are ``_OTHER``.
+        exemplars: Whether buckets keep the trace of one of their requests, at most one a second. Not across processes.
         exclude_paths: What is passed through unrecorded, as path rules; relative to the root path. The scrape itself by
             default.
         max_series: How many label sets one family may have in this process, at least 1. Further ones share one series,
@@ -69,7 +93,7 @@ class PrometheusMiddleware:
     Source: OpenTelemetry semantic conventions, "HTTP metrics"; Prometheus, "Metric and label naming".
     """
 
-    __slots__ = ("_claim", "_exclude", "_failures", "_requests", "_websockets", "app")
+    __slots__ = ("_claim", "_handlers", "app", "exempts", "literals", "parts")
 
     def __init__(
         self,
@@ -77,9 +101,19 @@ class PrometheusMiddleware:
         *,
         registry: CollectorRegistry | None = None,
         namespace: str = "",
-        buckets: Sequence[float] = DURATION_BUCKETS,
+        preset: PresetName = "opentelemetry",
+        buckets: Sequence[float] | None = None,
         body_sizes: bool = False,
-        size_buckets: Sequence[float] = SIZE_BUCKETS,
+        size_buckets: Sequence[float] | None = None,
+        time_to_first_byte: bool = False,
+        background: bool = False,
+        queue_time_header: str | None = None,
+        timings: bool = False,
+        websocket_messages: bool = True,
+        loop_lag: bool = False,
+        labels: Mapping[str, LabelFunction | None] | None = None,
+        max_label_values: int = 100,
+        exemplars: bool = True,
         exclude_paths: Iterable[str | re.Pattern[str]] = ("/metrics", "/metrics/"),
         max_series: int = 2000,
     ) -> None:
@@ -88,197 +122,118 @@ class PrometheusMiddleware:
         registry = REGISTRY if registry is None else registry
         check_registry(registry, problems)
         check_namespace(namespace, problems)
-        bounds = {
-            "seconds": histogram_bounds("buckets", buckets, problems),
-            "bytes": histogram_bounds("size_buckets", size_buckets, problems),
-            "lifetime": LIFETIME_BUCKETS,
-        }
-        problems.boolean("body_sizes", body_sizes)
-        self._exclude = PathRules(exclude_paths, problems=problems)
+        chosen = PRESETS[preset if problems.one_of("preset", preset, PRESETS) else "opentelemetry"]
+        bounds = {**BOUNDS, **chosen.bounds}
+        if buckets is not None:
+            bounds["seconds"] = histogram_bounds("buckets", buckets, problems)
+        if size_buckets is not None:
+            bounds["bytes"] = histogram_bounds("size_buckets", size_buckets, problems)
+        for option, value in (
+            ("body_sizes", body_sizes),
+            ("time_to_first_byte", time_to_first_byte),
+            ("background", background),
+            ("timings", timings),
+            ("websocket_messages", websocket_messages),
+            ("loop_lag", loop_lag),
+            ("exemplars", exemplars),
+        ):
+            problems.boolean(option, value)
+        header = b"" if queue_time_header is None else problems.header_name("queue_time_header", queue_time_header)
+        own_labels = check_labels({} if labels is None else labels, chosen, problems)
+        problems.integer("max_label_values", max_label_values, minimum=1)
+        excluded = list_rules(exclude_paths)
+        self.exempts = PathRules(excluded, problems=problems).exempts
         problems.integer("max_series", max_series, minimum=1)
         check_directory(problems, recording=True)
         problems.raise_if_any()  # before anything is registered
+        self.literals = literal_paths(excluded)
 
         families = families_of(registry, namespace, problems)
 
-        def family(definition: Definition) -> Family:
-            return families.open(registry, definition, bounds, problems)
+        def family(definition: Definition, own: tuple[str, ...] = ()) -> Family:
+            return families.open(registry, definition, bounds, problems, own)
 
-        self._claim = f"metrics {id(families)}"
-        self._failures = families.failures
-        shared = Bounds(max_series, families.overflow, families.failures)
+        def optional(definition: Definition, *, wanted: bool) -> Family | None:
+            return family(definition) if wanted else None
+
         refusals = family(definitions.REFUSALS)
-        sizes = (definitions.REQUEST_BODY_SIZE, definitions.RESPONSE_BODY_SIZE)
-        self._requests = RequestRecorder(
-            shared,
-            methods=known_methods(),
-            duration=family(definitions.REQUEST_DURATION),
-            active=family(definitions.ACTIVE_REQUESTS),
-            sizes=(family(sizes[0]), family(sizes[1])) if body_sizes else None,
+        requested = (
+            *chosen.requests,
+            *(chosen.sizes if body_sizes else ()),
+            *((definitions.TIME_TO_FIRST_BYTE,) if time_to_first_byte else ()),
+        )
+        names = {each: tuple(own_labels) if each.facts else () for each in requested}
+        requests = [(family(each, own), len(own)) for each, own in names.items()]
+        active = family(chosen.active)
+        figures = {each.figure for each in requested}
+        several = background or timings or header != b"" or not figures <= {"seconds", "requests"}
+        methods = known_methods()
+        recorder = _shared(
+            families,
+            (preset, several, max_series, tuple(methods), *((each.name, each.labels) for each, _ in requests)),
+            lambda: RequestRecorder(
+                families,
+                active=active,
+                requests=requests,
+                methods=methods,
+                other_method=chosen.other_method,
+                max_series=max_series,
+                several=several,
+            ),
+        )
+        measures = RequestMeasures(
+            recorder=recorder,
+            unmatched=chosen.unmatched,
+            max_series=max_series,
             disconnects=family(definitions.CLIENT_DISCONNECTS),
             refusals=refusals,
+            queue=optional(definitions.QUEUE_DURATION, wanted=queue_time_header is not None),
+            queue_header=header,
+            background=optional(definitions.BACKGROUND_DURATION, wanted=background),
+            spans=optional(definitions.SPANS, wanted=timings),
+            own_labels=[
+                (families.own_label(registry, name, max_label_values), function)
+                for name, function in own_labels.items()
+            ],
+            counts_bytes=not figures.isdisjoint({"bytes_read", "bytes_written"}),
+            exemplars=exemplars and not is_multiprocess(),
         )
-        self._websockets = WebSocketRecorder(
-            shared,
+        websockets = WebSocketFamilies(
             active=family(definitions.WEBSOCKET_ACTIVE),
             handshakes=family(definitions.WEBSOCKET_HANDSHAKES),
             duration=family(definitions.WEBSOCKET_DURATION),
             refusals=refusals,
+            messages=optional(definitions.WEBSOCKET_MESSAGES, wanted=websocket_messages),
+            bytes=optional(definitions.WEBSOCKET_BYTES, wanted=websocket_messages),
         )
+        lag = optional(definitions.LOOP_LAG, wanted=loop_lag)
         problems.raise_if_any()
+        websocket_recorder = _shared(
+            families,
+            ("websocket", websocket_messages, max_series),
+            lambda: WebSocketRecorder(families, websockets, max_series=max_series),
+        )
+        self._claim = families.claim  # by which check_order tells copies from instances on different registries
+        self.parts = RequestParts(app, families, measures)
+        handlers = {"websocket": measure_websockets(app, families, websocket_recorder)}
+        if lag is not None or is_multiprocess():
+            handlers["lifespan"] = attend_lifespan(app, families, lag)
+        self._handlers: dict[str, ASGIApp] = handlers
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Measure one connection; everything but HTTP and WebSocket passes untouched."""
-        kind = scope["type"]
-        if kind not in {"http", "websocket"} or (self._exclude and self._exclude.exempts(scope)):
-            await self.app(scope, receive, send)
-            return
-        scope, exchange = enter(scope)
-        if not exchange.claim(self._claim):
-            await self.app(scope, receive, send)  # a copy further out, on the same registry, records it
-            return
-        first = exchange.follow(scope)
-        try:
-            if kind == "http":
-                await self._http(scope, receive, send, exchange)
-            else:
-                await self._websocket(scope, receive, send, exchange)
-        finally:
-            if first:
-                exchange.scope = None
+    __call__ = serve
 
-    # Closures over local names, in place of an object with methods for every request.
-    async def _http(  # noqa: C901, PLR0915 -- two short closures and the ends of a request, which belong together
-        self, scope: Scope, receive: Receive, send: Send, exchange: Exchange
-    ) -> None:
-        recorder = self._requests
-        counts_bytes = recorder.counts_bytes
-        failures = self._failures
-        status: Any = None
-        left: str | None = None
-        read: int | None = 0
-        written: int | None = 0
-        trailers = complete = ended = False
-        record = recorder.begin(scope)
+    async def others(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve what is no request; everything but WebSockets passes untouched, the lifespan where nothing needs it."""
+        handler = self._handlers.get(scope["type"], self.app)
+        if handler is not self.app and "path" in scope and self.exempts(scope):
+            handler = self.app
+        await handler(scope, receive, send)
 
-        def end(error: str = "") -> None:
-            nonlocal ended
-            ended = True
-            recorder.end(record, exchange, status=status, error=error, left=left, sizes=(read, written))
 
-        async def receive_wrapper() -> Message:
-            nonlocal left, read
-            message = await receive()
-            if not ended:
-                try:
-                    kind = message["type"]
-                    if kind == "http.disconnect":
-                        # Some servers tell a waiting receive of the end while the last message is still being sent.
-                        left = left if complete else phase_of(status)
-                    elif counts_bytes:
-                        read = add_size(read, kind, message)
-                except Exception:  # noqa: BLE001 -- metrics fail open
-                    failures.note("message")
-            return message
-
-        async def send_wrapper(message: Message) -> None:
-            nonlocal status, left, written, trailers, complete
-            kind, last = "", False
-            try:
-                kind = message["type"]
-                last = ends_response(message, trailers=trailers)
-                complete = complete or last
-            except Exception:  # noqa: BLE001 -- metrics fail open
-                failures.note("message")
-            try:
-                await send(message)
-            except OSError:
-                # One way to learn that the client is gone (ASGI HTTP specification 2.4). Other servers return silently;
-                # there the app's own receive tells. It is never polled: that would take messages from the app.
-                if not ended:
-                    left = phase_of(status)
-                raise
-            if ended:
-                return
-            try:
-                if kind == "http.response.start":
-                    status = message["status"]
-                    trailers = bool(message.get("trailers", False))
-                    return
-                if counts_bytes:
-                    written = add_size(written, kind, message)
-                if last:
-                    end()
-            except Exception:  # noqa: BLE001 -- metrics fail open
-                failures.note("message")
-
-        try:
-            await self.app(scope, receive_wrapper, send_wrapper)
-        except BaseException as raised:
-            if not ended:
-                try:
-                    error, left = raised_outcome(raised, left)
-                    end(error)
-                except Exception:  # noqa: BLE001 -- metrics fail open
-                    failures.note("message")
-            raise
-        if not ended:
-            end(returned_outcome(status, left))
-
-    async def _websocket(  # noqa: C901 -- as above
-        self, scope: Scope, receive: Receive, send: Send, exchange: Exchange
-    ) -> None:
-        recorder = self._websockets
-        failures = self._failures
-        connection: OpenConnection | None = None
-        ended = False
-
-        def end(outcome: str, code: object, status: object = None) -> None:
-            """End the handshake with an outcome and a status, or the open connection with a code."""
-            nonlocal ended
-            ended = True
-            if connection is None:
-                recorder.handshake(exchange, outcome, status)
-            else:
-                recorder.closed(connection, code)
-
-        async def receive_wrapper() -> Message:
-            message = await receive()
-            if not ended:
-                try:
-                    if message["type"] == "websocket.disconnect":
-                        end("disconnected", message.get("code"))
-                except Exception:  # noqa: BLE001 -- metrics fail open
-                    failures.note("message")
-            return message
-
-        async def send_wrapper(message: Message) -> None:
-            nonlocal connection
-            try:
-                await send(message)
-            except OSError:
-                if not ended:
-                    end("disconnected", 1006)
-                raise
-            if ended:
-                return
-            try:
-                kind = message["type"]
-                if kind == "websocket.accept":
-                    connection = recorder.accepted(exchange)
-                elif kind == "websocket.close":
-                    end("rejected", message.get("code", 1000), 403)  # what servers answer to a close before the accept
-                elif kind == "websocket.http.response.start":
-                    end("denied", None, message["status"])
-            except Exception:  # noqa: BLE001 -- metrics fail open
-                failures.note("message")
-
-        try:
-            await self.app(scope, receive_wrapper, send_wrapper)
-        except BaseException as raised:
-            if not ended:
-                failed = isinstance(raised, Exception)
-                end(*("error", 1011, 500) if failed else (CANCELLED, CANCELLED))
-            raise
-        if not ended:
-            end("error", "unclosed", 500)
+def _shared(families: Families, key: tuple[object, ...], make: Callable[[], _Recorder]) -> _Recorder:
+    """Give the recorder that instances with the same options share, so that a stack built again adds none."""
+    with families.lock:
+        recorder: _Recorder | None = families.recorders.get(key)
+        if recorder is None:
+            recorder = families.recorders[key] = make()
+        return recorder

@@ -11,9 +11,11 @@ Facts this module rests on:
 
 from __future__ import annotations
 
-import glob
+import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Metric, values
@@ -21,6 +23,11 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from asgi_middleware._core.config import Problems
+from asgi_middleware.metrics.dead_workers import FOLDING, fold, locked
+from asgi_middleware.metrics.flushing import flush
+from asgi_middleware.metrics.worker_files import SUMMED, Entry, Sums, kind_of, read
+
+_logger = logging.getLogger("asgi_middleware.metrics")
 
 VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _OLD_VARIABLE: Final = "prometheus_multiproc_dir"
@@ -65,40 +72,60 @@ class WorkerFiles:
 
     Args:
         directory: Where the files are.
+        stand_aside: Called after each small piece of work.
     """
 
-    def __init__(self, directory: str) -> None:
-        self.directory = directory
+    def __init__(self, directory: str, stand_aside: Callable[[], object] = int) -> None:
+        self.directory = Path(directory)
+        self._stand_aside = stand_aside
+        self._sums = Sums(stand_aside)
+        self._lock = threading.Lock()
 
     def collect(self) -> Iterator[Metric]:
-        """Give the merged metrics, then how many files were left out."""
-        files = sorted(glob.glob(os.path.join(glob.escape(self.directory), "*.db")))  # noqa: PTH118, PTH207 -- as above
-        left_out = 0
-        try:
-            metrics = _merge(files)
-        except Exception:  # noqa: BLE001 -- struct.error, RuntimeError, UnicodeDecodeError, ...: whatever a bad file gives
-            readable = [file for file in files if _is_readable(file)]
-            left_out = len(files) - len(readable)
-            metrics = _merge(readable)
+        """Give the metrics of all processes, then how many files were left out."""
+        flush()
+        with self._lock, locked(self.directory) as may_fold:
+            if may_fold:
+                self._sums.begin()
+                try:
+                    fold(self.directory, self._check)
+                except OSError:
+                    _logger.exception("the files of dead workers could not be folded")
+            metrics, left_out = self._read()
         yield from metrics
         yield GaugeMetricFamily(UNREADABLE_FILES, "Files of worker processes that could not be read.", value=left_out)
 
+    def _check(self, kind: str, entries: Mapping[bytes, Entry]) -> None:
+        if kind in SUMMED:
+            self._sums.add(kind, entries)
 
-def worker_registry(directory: str) -> CollectorRegistry:
+    def _read(self) -> tuple[list[Metric], int]:
+        left_out = 0
+        others = []
+        self._sums.begin()
+        for file in sorted([*self.directory.glob("*.db"), *self.directory.glob(f"*.db{FOLDING}")]):
+            kind = kind_of(file.with_suffix("") if file.suffix == FOLDING else file)
+            try:
+                if kind in SUMMED:
+                    self._sums.add(kind, read(file, self._stand_aside))
+                else:
+                    _merge([file])
+                    others.append(file)
+            except FileNotFoundError:
+                continue  # a gauge's file, taken away by mark_process_dead
+            except Exception:  # noqa: BLE001 -- struct.error, RuntimeError, UnicodeDecodeError, ...: whatever bad files give
+                left_out += 1
+        return [*self._sums.metrics(), *_merge(others)], left_out
+
+
+def worker_registry(directory: str, stand_aside: Callable[[], object] = int) -> CollectorRegistry:
     """Give a registry that collects the files of all processes."""
     registry = CollectorRegistry(support_collectors_without_names=True)
-    registry.register(WorkerFiles(directory))
+    registry.register(WorkerFiles(directory, stand_aside))
     return registry
 
 
-def _merge(files: list[str]) -> Iterable[Metric]:
-    merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+def _merge(files: list[Path]) -> Iterable[Metric]:
+    """Merge as prometheus_client does: gauges that are not sums."""
+    merged: Iterable[Metric] = MultiProcessCollector.merge([os.fspath(file) for file in files])  # type: ignore[no-untyped-call]
     return merged
-
-
-def _is_readable(file: str) -> bool:
-    try:
-        _merge([file])
-    except Exception:  # noqa: BLE001 -- as above
-        return False
-    return True

@@ -1,243 +1,261 @@
-"""Recording: which figure of a finished exchange goes to which family. No ASGI here.
+"""Recording HTTP requests: which figure of a finished request goes to which family. No ASGI here.
 
-Every site is guarded on its own: a failure is noted, the other figures are recorded, and the request goes on. A key of
-label values leads to its child by one dict look-up; ``labels()`` is called once for each key.
+The label values of a request lead to a *line* by one dict look-up. A line stands for all families at once: a request
+appends its figures to the line's list, and when that is long it is folded into every series that the line knows.
 """
 
 from __future__ import annotations
 
 import sys
-from time import perf_counter
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 from asgi_middleware._core.exchange import Exchange
-from asgi_middleware._core.routes import route_of
-from asgi_middleware._core.types import Scope
-from asgi_middleware.metrics.families import Failures, Family
+from asgi_middleware.metrics import flushing
+from asgi_middleware.metrics.families import Families
+from asgi_middleware.metrics.family import Family
 from asgi_middleware.metrics.labels import (
     CANCELLED,
     CLIENT_LEFT,
     OTHER,
-    UNMATCHED,
-    close_code_label,
     error_label,
     scheme_label,
+    status_class,
     status_label,
 )
+from asgi_middleware.metrics.series import BATCH, Series, take
+
+FIGURES: Final = ("seconds", "first_byte", "bytes_read", "bytes_written")
+MOST_MOVES: Final = 2 * BATCH
+_LINES_FOR_A_SERIES: Final = 4  # lines that lead to the same series, such as two statuses of one class
 
 
-class Bounds(NamedTuple):
-    """What all families of one instance share."""
+class Line:
+    """All series that requests with the same label values are recorded in.
 
-    max_series: int
-    overflow: Family
-    failures: Failures
+    Attributes:
+        samples: What is not folded yet: seconds, or a tuple in the order of ``FIGURES`` where more than them is taken.
+        targets: The series, and how each takes a batch.
+        limit: How many samples are kept: one for a line that nobody will find again.
+        exemplar_due: When the next exemplar may be kept, on the clock of ``perf_counter``.
+    """
 
-    def child(self, family: Family, key: tuple[str, ...]) -> Any:
-        """Give the family's child for the label values, its overflow's where there are too many."""
-        child = family.known.get(key)
-        return family.admit(key, self.max_series, self.overflow) if child is None else child
+    __slots__ = ("exemplar_due", "limit", "samples", "targets")
+
+    def __init__(self, targets: list[Target]) -> None:
+        self.samples: list[Any] = []
+        self.targets = targets
+        self.limit = 1
+        self.exemplar_due = 0.0
+
+
+class Target(NamedTuple):
+    """One series of a line."""
+
+    family: Family
+    series: Series
+    figure: str
+
+
+class Opening:
+    """What is known of a request at its arrival: method and scheme, the gauge to count it in, and the lines from here.
+
+    Attributes:
+        moves: The gauge's list: 1 for each request that came, -1 for each that is done.
+        fold_moves: Adds them up.
+        lines: By route and status, or by all that labels are made of.
+    """
+
+    __slots__ = ("fold_moves", "lines", "method", "moves", "scheme")
+
+    def __init__(self, method: str, scheme: str, active: Series) -> None:
+        self.method = method
+        self.scheme = scheme
+        self.moves = active.moves
+        self.fold_moves = active.fold_moves
+        self.lines: dict[tuple[Any, ...], Line] = {}
 
 
 class RequestRecorder:
-    """Records HTTP requests.
+    """The lines of one set of options; instances with the same options share them.
 
     Args:
-        bounds: The bound on series, and where failures are noted.
-        methods: The methods with a label of their own.
-        duration: Seconds of each request.
-        active: Requests under way.
-        sizes: The families of request and response body bytes, or None.
-        disconnects: Clients that left.
-        refusals: Refusals by reason.
+        families: Whose families they are.
+        active: The gauge of requests under way.
+        requests: The families of requests, each recorded once for every request.
+        methods: The methods with a label of their own, and what each is called.
+        other_method: What all others are called.
+        max_series: The bound of each family.
+        several: Whether a sample is a tuple.
     """
 
-    __slots__ = ("_active", "_bounds", "_disconnects", "_duration", "_methods", "_refusals", "_sizes", "counts_bytes")
+    __slots__ = (
+        "_active",
+        "_families",
+        "_lines",
+        "_max_series",
+        "_methods",
+        "_other_method",
+        "_requests",
+        "openings",
+        "several",
+    )
 
     def __init__(
         self,
-        bounds: Bounds,
+        families: Families,
         *,
-        methods: dict[str, str],
-        duration: Family,
         active: Family,
-        sizes: tuple[Family, Family] | None,
-        disconnects: Family,
-        refusals: Family,
+        requests: Sequence[tuple[Family, int]],
+        methods: dict[str, str],
+        other_method: str,
+        max_series: int,
+        several: bool,
     ) -> None:
-        self._bounds = bounds
-        self._methods = methods
-        self._duration = duration
+        self._families = families
         self._active = active
-        self._sizes = sizes
-        self._disconnects = disconnects
-        self._refusals = refusals
-        self.counts_bytes = sizes is not None
+        self._requests = requests
+        self._methods = methods
+        self._other_method = other_method
+        self._max_series = max_series
+        self.several = several
+        self._lines: list[Line] = []
+        self.openings: dict[tuple[Any, Any], Opening] = {}
 
-    def begin(self, scope: Scope) -> RequestRecord:
-        """Count the request as active and start its clock."""
-        method = scheme = OTHER
-        active = None
-        try:
-            method = self._methods.get(scope.get("method"), OTHER)
-            scheme = scheme_label(scope.get("scheme"))
-            active = self._bounds.child(self._active, (method, scheme))
-            active.inc()
-        except Exception:  # noqa: BLE001 -- metrics fail open
-            active = None
-            self._bounds.failures.note("active_requests")
-        return RequestRecord(method, scheme, active, perf_counter())
+    def open(self, method: object, scheme: object) -> Opening:
+        """Give the opening of a method and a scheme as they came; those that are not known share one."""
+        flushing.start()  # this is where a process's first request comes by
+        known = self._methods.get(method) if isinstance(method, str) else None
+        shown = scheme_label(scheme)
+        label = self._other_method if known is None else known
+        key = (label, shown)
+        opening = self.openings.get(key)
+        if opening is None:
+            facts = {"method": label, "scheme": shown}
+            active = self._active.admit(_labels(self._active, facts, ()), self._max_series)
+            opening = self.openings.setdefault(key, Opening(label, shown, active))
+        if known is not None and shown != OTHER:
+            self.openings.setdefault((method, scheme), opening)
+        return opening
 
-    def end(
-        self,
-        record: RequestRecord,
-        exchange: Exchange,
-        *,
-        status: object,
-        error: str,
-        left: str | None,
-        sizes: tuple[int | None, int | None],
-    ) -> None:
-        """Record the request, once, when the last message of its response was sent or will never be.
+    def find(self, opening: Opening, route: str, status: object, kinds: tuple[str, str], own: tuple[str, ...]) -> Line:
+        """Give the line of a request that is no plain success, or whose line is not known yet.
 
         Args:
-            record: What :meth:`begin` gave.
-            exchange: The connection's record, which leads to the route.
+            opening: What :meth:`open` gave.
+            route: The route's label.
             status: The status that was sent; None if there was none.
-            error: The ``error_type``; empty to derive it from the status.
-            left: In which phase the client left, or None.
-            sizes: Body bytes read and sent; None for bytes that only the server saw.
+            kinds: What :func:`outcome` gave.
+            own: The values of own labels.
         """
-        elapsed = perf_counter() - record.begun
-        bounds = self._bounds
-        failed = bounds.failures.note
-        if record.active is not None:
-            try:
-                record.active.dec()
-            except Exception:  # noqa: BLE001 -- metrics fail open
-                failed("active_requests")
-        try:
-            route = route_of(exchange) or UNMATCHED
-            shown, error = _outcome(status, error, exchange)
-            key = (record.method, route, shown, error, record.scheme)
-        except Exception:  # noqa: BLE001 -- metrics fail open
-            failed("labels")
+        error, exception = kinds
+        # Whoever left got nothing. For the rest the server answers 500, as all servers do without a response.
+        left = status is None and error in {CANCELLED, CLIENT_LEFT}
+        shown = "" if left else status_label(500 if status is None else status)
+        key = (route, shown, error, *own)
+        line = opening.lines.get(key)
+        if line is None:
+            line = self._make(opening, key, exception)
+        if not error and shown != OTHER and not own:
+            opening.lines.setdefault((route, status), line)
+        return line
+
+    def _make(self, opening: Opening, key: tuple[str, ...], exception: str) -> Line:
+        route, shown, error, *own = key
+        facts = {
+            "method": opening.method,
+            "scheme": opening.scheme,
+            "route": route,
+            "status": shown,
+            "status_class": status_class(shown),
+            "error": error,
+            "exception": exception,
+        }
+        overflows = False
+        targets = []
+        for family, extra in self._requests:
+            definition = family.definition
+            if definition.only_if and not facts[definition.only_if]:
+                continue
+            series = family.admit(_labels(family, facts, own[:extra]), self._max_series)
+            overflows = overflows or family.is_overflow(series)
+            targets.append(Target(family, series, definition.figure))
+        line = Line(targets)
+        with self._families.lock:
+            if not overflows and len(self._lines) < self._max_series * _LINES_FOR_A_SERIES:
+                known = opening.lines.setdefault(key, line)
+                if known is line:
+                    line.limit = BATCH
+                    self._lines.append(line)
+                return known
+        return line
+
+    def fold_line(self, line: Line) -> None:
+        """Add what a line holds to its series."""
+        batch = take(line.samples, self._families.lock)
+        if not batch:
             return
-        try:
-            bounds.child(self._duration, key).observe(elapsed)
-        except Exception:  # noqa: BLE001 -- metrics fail open
-            failed("request_duration")
-        if self._sizes is not None:
+        columns: dict[str, list[float]]
+        if self.several:
+            columns = {
+                name: [figure for figure in column if figure is not None]
+                for name, column in zip(FIGURES, zip(*batch, strict=True), strict=True)
+            }
+        else:
+            columns = {"seconds": batch}
+        for target in line.targets:
             try:
-                for family, size in zip(self._sizes, sizes, strict=True):
-                    if size is not None:
-                        bounds.child(family, key).observe(size)
-            except Exception:  # noqa: BLE001 -- metrics fail open
-                failed("body_sizes")
-        if left is not None:
-            try:
-                bounds.child(self._disconnects, (route, left)).inc()
-            except Exception:  # noqa: BLE001 -- metrics fail open
-                failed("client_disconnects")
-        if exchange.refusal is not None:
-            count_refusal(bounds, self._refusals, exchange, "http")
+                number = _record(target, batch, columns)
+                if target.family.is_overflow(target.series):
+                    self._families.count_overflow(target.family, number)
+            except Exception:  # noqa: BLE001 -- metrics fail open, and one series takes no other with it
+                self._families.failures.note(target.family.definition.name)
+
+    def fold(self) -> None:
+        """Fold all lines, and the gauges."""
+        for line in tuple(self._lines):
+            if line.samples:
+                self.fold_line(line)
+        for series in self._active.all_series():
+            series.fold_moves()
+
+    def forget(self) -> None:
+        """Forget what was recorded: it is the parent's, and this is a fork of it."""
+        self.openings.clear()
+        self._lines.clear()
 
 
-class RequestRecord(NamedTuple):
-    """What is known of a request at its beginning."""
+def _record(target: Target, batch: list[Any], columns: dict[str, list[float]]) -> int:
+    """Add a batch to one series, and give how many figures that were."""
+    _, series, figure = target
+    if figure == "requests":
+        series.add(len(batch))
+        return len(batch)
+    column = columns[figure]
+    if target.family.definition.kind == "counter":
+        series.add(sum(column))
+    elif column:
+        series.observe_all(column)
+    return len(column)
 
-    method: str
-    scheme: str
-    active: Any
-    begun: float
 
-
-class WebSocketRecorder:
-    """Records WebSockets: the handshake's outcome, then the connection from accept to close.
+def outcome(status: object, error: str, exchange: Exchange, raised: BaseException | None) -> tuple[str, str]:
+    """Give the ``error_type`` and the exception's class of a request.
 
     Args:
-        bounds: The bound on series, and where failures are noted.
-        active: Connections that are open.
-        handshakes: Handshakes by outcome.
-        duration: Seconds from accept to close.
-        refusals: Refusals by reason.
+        status: The status that was sent; None if there was none.
+        error: What is known of the end: a word, or empty.
+        exchange: The connection's record.
+        raised: The exception that ended the request.
     """
-
-    __slots__ = ("_active", "_bounds", "_duration", "_handshakes", "_refusals")
-
-    def __init__(
-        self, bounds: Bounds, *, active: Family, handshakes: Family, duration: Family, refusals: Family
-    ) -> None:
-        self._bounds = bounds
-        self._active = active
-        self._handshakes = handshakes
-        self._duration = duration
-        self._refusals = refusals
-
-    def handshake(self, exchange: Exchange, outcome: str, status: object = None) -> None:
-        """Count a handshake that ended; `status` is what the client got, None for nothing."""
-        try:
-            route = route_of(exchange) or UNMATCHED
-            shown = "" if status is None else status_label(status)
-            self._bounds.child(self._handshakes, (route, outcome, shown)).inc()
-        except Exception:  # noqa: BLE001 -- metrics fail open
-            self._bounds.failures.note("websocket_handshakes")
-        if exchange.refusal is not None:
-            count_refusal(self._bounds, self._refusals, exchange, "websocket")
-
-    def accepted(self, exchange: Exchange) -> OpenConnection:
-        """Count the handshake and the connection as open, and start its clock."""
-        self.handshake(exchange, "accepted", 101)
-        route = UNMATCHED
-        active = None
-        try:
-            route = route_of(exchange) or UNMATCHED
-            active = self._bounds.child(self._active, (route,))
-            active.inc()
-        except Exception:  # noqa: BLE001 -- metrics fail open
-            active = None
-            self._bounds.failures.note("websocket_active")
-        return OpenConnection(route, active, perf_counter())
-
-    def closed(self, connection: OpenConnection, code: object) -> None:
-        """Record a connection that ended; `code` is a close code, or a word where there was none."""
-        elapsed = perf_counter() - connection.begun
-        if connection.active is not None:
-            try:
-                connection.active.dec()
-            except Exception:  # noqa: BLE001 -- metrics fail open
-                self._bounds.failures.note("websocket_active")
-        try:
-            shown = code if isinstance(code, str) else close_code_label(code)
-            self._bounds.child(self._duration, (connection.route, shown)).observe(elapsed)
-        except Exception:  # noqa: BLE001 -- metrics fail open
-            self._bounds.failures.note("websocket_duration")
-
-
-class OpenConnection(NamedTuple):
-    """What is known of a WebSocket at its accept."""
-
-    route: str
-    active: Any
-    begun: float
-
-
-def count_refusal(bounds: Bounds, refusals: Family, exchange: Exchange, protocol: str) -> None:
-    """Count the refusal that answered this connection by its reason."""
-    try:
-        bounds.child(refusals, (exchange.refusal.reason, protocol)).inc()  # type: ignore[union-attr]
-    except Exception:  # noqa: BLE001 -- metrics fail open
-        bounds.failures.note("refusals")
-
-
-def _outcome(status: object, error: str, exchange: Exchange) -> tuple[str, str]:
-    """Give the labels ``http_response_status_code`` and ``error_type``."""
-    if status is None:
-        # Whoever left got nothing. For the rest the server answers 500, as all servers do without a response.
-        return ("" if error in {CANCELLED, CLIENT_LEFT} else "500"), error
-    shown = status_label(status)
-    if not error and shown >= "5" and shown != OTHER:
+    cause = raised
+    if not error and isinstance(status, int) and 500 <= status < 600:
         # The exception that the app answered: ours know it, and a framework answers while it handles it.
         cause = exchange.error or sys.exception()
-        error = shown if cause is None else error_label(cause)
-    return shown, error
+        error = str(int(status)) if cause is None else error_label(cause)
+    return error, "" if cause is None or error in {CANCELLED, CLIENT_LEFT} else type(cause).__name__
+
+
+def _labels(family: Family, facts: dict[str, str], own: Sequence[str]) -> tuple[str, ...]:
+    """Give the label values of a family; a fact that begins with "=" is the value itself."""
+    return (*(fact[1:] if fact[:1] == "=" else facts[fact] for fact in family.definition.facts), *own)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from asgi_middleware.metrics.families import DEFINITIONS, Definition
+from asgi_middleware.metrics.definitions import DEFINITIONS, Definition
 from asgi_middleware.metrics.multiprocess import UNREADABLE_FILES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")

@@ -1,11 +1,6 @@
-"""Which format and coding a scraper gets, as a table; and that a strict parser reads the result."""
-
-import gzip
+"""Which format and coding a scraper gets, as a table."""
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter, Gauge
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from asgi_middleware.metrics.exposition import (
     OPENMETRICS,
@@ -13,7 +8,6 @@ from asgi_middleware.metrics.exposition import (
     Format,
     accepts_gzip,
     negotiate,
-    render,
     requested_names,
 )
 
@@ -124,37 +118,3 @@ def test_accepts_gzip(accept_encoding: list[bytes], wanted: bool) -> None:
 def test_requested_names(query: bytes, names: set[str]) -> None:
     """Every ``name[]`` is taken; bytes that are no UTF-8 name nothing and raise nothing [T32]."""
     assert requested_names(query) == names
-
-
-def registry() -> CollectorRegistry:
-    """Give a registry with two families, one of them with an awkward label."""
-    made = CollectorRegistry()
-    Counter("things", "Things.\nOn two lines \\ with a backslash.", ["which"], registry=made).labels('a"\n\\é').inc()
-    Gauge("level", "Level.", registry=made).set(2.5)
-    return made
-
-
-@pytest.mark.parametrize("compress", [False, True])
-@pytest.mark.parametrize("chosen", [TEXT, OPENMETRICS], ids=["text", "openmetrics"])
-def test_render(chosen: Format, compress: bool) -> None:
-    """What is rendered can be parsed, strictly, in its format and out of its coding."""
-    body = render(registry(), chosen, frozenset(), compress=compress)
-    text = (gzip.decompress(body) if compress else body).decode()
-    parse = parse_text if chosen is TEXT else parse_openmetrics
-    assert {family.name for family in parse(text)} >= {"things", "level"}
-    assert text.endswith("# EOF\n") == (chosen is OPENMETRICS)
-
-
-@pytest.mark.parametrize(
-    ("names", "kept"),
-    [
-        ({"level"}, {"level"}),
-        ({"things_total"}, {"things_total"}),
-        ({"nothing"}, set()),
-        ({"level", "\xff"}, {"level"}),
-    ],
-)
-def test_render_only_some(names: set[str], kept: set[str]) -> None:
-    """Only the series named are given; unknown names give none."""
-    text = render(registry(), TEXT, frozenset(names), compress=False).decode()
-    assert {line.split("{")[0].split(" ")[0] for line in text.splitlines() if not line.startswith("#")} == kept

@@ -1,13 +1,18 @@
 """Metrics fail open: with any step of the recording made to raise, the ASGI stream is the same, byte for byte."""
 
 import logging
+import time
 from typing import Any
 
 import pytest
-from prometheus_client import Counter, Gauge, Histogram
 
+from asgi_middleware import timing
 from asgi_middleware._core.refusals import Refusal
-from asgi_middleware.metrics import families, middleware, recording
+from asgi_middleware.metrics import extras, recording, requests, websockets
+from asgi_middleware.metrics.family import Family
+from asgi_middleware.metrics.labels import OwnLabel
+from asgi_middleware.metrics.recording import RequestRecorder
+from asgi_middleware.metrics.series import Series
 from asgi_middleware.testing.driver import Result, drive, http_scope, websocket, websocket_scope
 
 pytestmark = pytest.mark.anyio
@@ -28,6 +33,8 @@ async def http_app(scope: Any, receive: Any, send: Any) -> None:
         await Refusal(403, "no").send(scope, receive, send)
         return
     while (message := await receive()).get("more_body"):
+        pass
+    with timing("db"):
         pass
     if scope["path"] == "/raises":
         raise ValueError
@@ -51,6 +58,9 @@ async def websocket_app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "websocket.send", "text": message["text"]})
 
 
+STAMP = (b"x-request-start", b"t=%d" % time.time())
+
+
 async def conversations(wrap: Any) -> list[Result]:
     """Hold the same conversations, whatever is wrapped around the apps."""
     http_wrapped, websocket_wrapped = wrap(http_app), wrap(websocket_app)
@@ -59,12 +69,12 @@ async def conversations(wrap: Any) -> list[Result]:
         {"type": "http.request", "body": b"2", "more_body": False},
     ]
     results = [
-        await drive(http_wrapped, http_scope("POST", path), script, raise_exceptions=False)
+        await drive(http_wrapped, http_scope("POST", path, headers=[STAMP]), script, raise_exceptions=False)
         for path in ("/", "/raises", "/refused")
         for script in (body, [{"type": "http.disconnect"}])
     ]
     results += [
-        await websocket(websocket_wrapped, path, messages=["a", "b"], raise_exceptions=False)
+        await websocket(websocket_wrapped, path, messages=["a", "\xe9"], raise_exceptions=False)
         for path in ("/", "/raises", "/refused")
     ]
     early = [{"type": "websocket.disconnect"}]
@@ -77,48 +87,83 @@ def what_happened(results: list[Result]) -> list[Any]:
     return [(result.sent, result.received, type(result.exception)) for result in results]
 
 
-SITES = {
-    "gauge inc": (Gauge, "inc", {"active_requests", "websocket_active"}),
-    "gauge dec": (Gauge, "dec", {"active_requests", "websocket_active"}),
-    "histogram": (Histogram, "observe", {"request_duration", "body_sizes", "websocket_duration"}),
-    "counter": (Counter, "inc", None),
-    "labels": (families.Family, "admit", None),
-    "route": (recording, "route_of", {"labels", "websocket_handshakes", "websocket_active"}),
-    "status": (recording, "status_label", {"labels", "websocket_handshakes"}),
-    "error": (recording, "error_label", set()),
-    "close code": (recording, "close_code_label", {"websocket_duration"}),
-    "ends": (middleware, "ends_response", {"message"}),
-    "size": (middleware, "add_size", {"message"}),
-    "phase": (middleware, "phase_of", {"message"}),
-    "scheme": (recording, "scheme_label", {"active_requests"}),
-    "raised": (middleware, "raised_outcome", {"message"}),
-    "logging": (logging.Logger, "_log", set()),
+DURATION = "http_server_request_duration_seconds"
+SIZES = {"http_server_request_body_size_bytes", "http_server_response_body_size_bytes"}
+TO_FIRST_BYTE = "http_server_time_to_first_byte_seconds"
+ROUTES = {"labels", "websocket_handshakes", "websocket_active", "background"}
+# Each step of the recording: where it is looked up, its name, and the sites under which its failures are counted.
+SITES: dict[str, tuple[tuple[Any, ...], str, set[str] | None]] = {
+    "opening": ((RequestRecorder,), "open", {"active_requests"}),
+    "gauge": ((Series,), "fold_moves", {"fold"}),
+    "histogram": (
+        (Series,),
+        "observe_all",
+        {DURATION, *SIZES, TO_FIRST_BYTE, "websocket_duration", "background", "queue_time", "timings"},
+    ),
+    "counter": ((Series,), "add", None),
+    "taking": ((recording, websockets), "take", {"fold"}),
+    "folding": ((RequestRecorder,), "fold_line", {"fold"}),
+    "labels": ((Family,), "admit", None),
+    "line": ((RequestRecorder,), "find", {"labels"}),
+    "route": ((requests, websockets, extras), "route_of", ROUTES),
+    "status": ((recording, websockets), "status_label", {"labels", "websocket_handshakes"}),
+    "error": ((recording,), "error_label", set()),
+    "outcome": ((requests,), "outcome", {"labels"}),
+    "close code": ((websockets,), "close_code_label", {"websocket_duration"}),
+    "ends": ((requests,), "ends_response", set()),
+    "size": ((requests,), "add_size", {"message"}),
+    "text": ((websockets,), "utf8_size", {"message"}),
+    "phase": ((requests,), "phase_of", {"message"}),
+    "scheme": ((recording,), "scheme_label", {"active_requests"}),
+    "raised": ((requests,), "raised_outcome", {"message"}),
+    "returned": ((requests,), "returned_outcome", {"message"}),
+    "queue": ((extras,), "queued_seconds", {"queue_time"}),
+    "trace": ((extras,), "trace_labels", {"requests"}),
+    "own label": ((OwnLabel,), "value", {"own_labels"}),
+    "spans": ((extras,), "clean_value", {"timings"}),
+    "logging": ((logging.Logger,), "_log", set()),
 }
+EVERYTHING: dict[str, Any] = {
+    "body_sizes": True,
+    "time_to_first_byte": True,
+    "background": True,
+    "timings": True,
+    "queue_time_header": "x-request-start",
+    "labels": {"tenant": lambda scope: scope["path"]},
+}
+
+
+def read_all(metrics: Any) -> None:
+    """Fold what is held in lists, as a scrape does."""
+    list(metrics.registry.collect())
 
 
 @pytest.mark.parametrize("site", SITES)
 async def test_the_stream_is_the_same(metrics: Any, monkeypatch: pytest.MonkeyPatch, site: str) -> None:
     """With one recording step raising, messages, their number and exceptions are those of the bare apps [T16-T19]."""
     bare = what_happened(await conversations(lambda app: app))
-    owner, name, sites = SITES[site]
-    monkeypatch.setattr(owner, name, broken)
-    wrapped = what_happened(await conversations(lambda app: metrics.wrap(app, body_sizes=True)))
+    owners, name, sites = SITES[site]
+    for owner in owners:
+        monkeypatch.setattr(owner, name, broken)
+    wrapped = what_happened(await conversations(lambda app: metrics.wrap(app, **EVERYTHING)))
     assert wrapped == bare
     if sites is not None:
+        read_all(metrics)
         assert set(metrics.errors()) == sites
 
 
 async def test_everything_at_once(metrics: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """With every step raising, the failure counter included, the stream is still the same."""
     bare = what_happened(await conversations(lambda app: app))
-    for owner, name, _ in SITES.values():
-        monkeypatch.setattr(owner, name, broken)
-    assert what_happened(await conversations(lambda app: metrics.wrap(app, body_sizes=True))) == bare
+    for owners, name, _ in SITES.values():
+        for owner in owners:
+            monkeypatch.setattr(owner, name, broken)
+    assert what_happened(await conversations(lambda app: metrics.wrap(app, **EVERYTHING))) == bare
 
 
 async def test_what_works_is_recorded(metrics: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """One broken site takes no other figure with it."""
-    monkeypatch.setattr(Gauge, "dec", broken)
+    monkeypatch.setattr(Series, "fold_moves", broken)
     await conversations(lambda app: metrics.wrap(app, body_sizes=True))
     assert sum(metrics.requests().values()) == 6
     assert metrics.read("asgi_middleware_refusals_total", "protocol") == {"http": 2, "websocket": 2}
@@ -128,10 +173,11 @@ async def test_failures_are_counted_and_reported_once(
     metrics: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each site counts all its failures and logs the first, with its traceback."""
-    monkeypatch.setattr(Histogram, "observe", broken)
+    monkeypatch.setattr(Series, "observe_all", broken)
     for _ in range(3):
         await conversations(metrics.wrap)
-    assert metrics.errors() == {"request_duration": 18, "websocket_duration": 6}
+        read_all(metrics)
+    assert metrics.errors() == {DURATION: 15, "websocket_duration": 6}
     assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
     assert {record.name for record in caplog.records} == {"asgi_middleware.metrics"}
     assert all(record.exc_info is not None and record.exc_info[0] is Broken for record in caplog.records)

@@ -24,6 +24,7 @@ WORKER = """
 import sys
 import anyio
 from asgi_middleware.metrics import PrometheusMiddleware
+from asgi_middleware.metrics.flushing import flush
 from asgi_middleware.testing.driver import http, websocket
 
 
@@ -35,6 +36,7 @@ async def app(scope, receive, send):
         return
     await send({"type": "http.response.start", "status": 200, "headers": []})
     if scope["path"] == "/last":
+        flush()  # what a second of waiting would do
         print("ready", flush=True)
         sys.stdin.read()
     await send({"type": "http.response.body", "body": b"x", "more_body": False})

@@ -114,6 +114,42 @@ async def test_a_client_that_leaves_before_the_accept(metrics: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("messages", "handshake", "code"),
+    [
+        ([CLOSE], ("rejected", "403"), None),
+        (DENY, ("denied", "401"), None),
+        ([ACCEPT, {**CLOSE, "code": 4001}], ("accepted", "101"), "4xxx"),
+    ],
+)
+async def test_told_while_the_close_is_sent(metrics: Any, messages: Any, handshake: Any, code: str | None) -> None:
+    """A server may tell a waiting receive of the end before the app's own close has been sent: nobody has left."""
+    closing, told = anyio.Event(), anyio.Event()
+
+    async def receive() -> Any:
+        await closing.wait()
+        return {"type": "websocket.disconnect", "code": 1006}
+
+    async def send(message: Any) -> None:
+        if message["type"] in {"websocket.close", "websocket.http.response.start"}:
+            closing.set()
+            await told.wait()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async def listen() -> None:
+            await receive()
+            told.set()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listen)
+            for message in messages:
+                await send(message)
+
+    await metrics.wrap(app)(websocket_scope(), receive, send)
+    assert metrics.read(*HANDSHAKES) == {handshake: 1}
+    assert metrics.read(*CLOSED) == ({} if code is None else {code: 1})
+
+
+@pytest.mark.parametrize(
     ("failing", "handshake", "code"), [(0, ("disconnected", ""), None), (1, ("accepted", "101"), "1006")]
 )
 async def test_an_oserror_from_send(metrics: Any, failing: int, handshake: tuple[str, str], code: str | None) -> None:
