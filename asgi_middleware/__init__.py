@@ -20,19 +20,29 @@ if TYPE_CHECKING:
     from asgi_middleware._core.config import ConfigurationError
     from asgi_middleware._core.exchange import Exchange, add_fields, timing
     from asgi_middleware.auth import JWTAuthMiddleware
-    from asgi_middleware.compression import CompressionMiddleware
-    from asgi_middleware.cors import CORSMiddleware
-    from asgi_middleware.limits import RequestBodyLimitMiddleware
+    from asgi_middleware.compression import CompressionMiddleware, DecompressionMiddleware
+    from asgi_middleware.cors import CORSMiddleware, WebSocketOriginMiddleware
+    from asgi_middleware.limits import (
+        BodyBudget,
+        BodyTimeoutMiddleware,
+        HeaderLimitMiddleware,
+        RequestBodyLimitMiddleware,
+        WebSocketMessageLimitMiddleware,
+    )
     from asgi_middleware.logging import CorrelationIdMiddleware, LoggingMiddleware
-    from asgi_middleware.metrics import MetricsEndpoint, PrometheusMiddleware
+    from asgi_middleware.metrics import MetricsEndpoint, PrometheusMiddleware, ServerTimingMiddleware
     from asgi_middleware.problems import ProblemDetailsMiddleware
 
 __all__ = [
+    "BodyBudget",
+    "BodyTimeoutMiddleware",
     "CORSMiddleware",
     "CompressionMiddleware",
     "ConfigurationError",
     "CorrelationIdMiddleware",
+    "DecompressionMiddleware",
     "Exchange",
+    "HeaderLimitMiddleware",
     "JWTAuthMiddleware",
     "LoggingMiddleware",
     "MetricsEndpoint",
@@ -41,6 +51,9 @@ __all__ = [
     "ProblemDetailsMiddleware",
     "PrometheusMiddleware",
     "RequestBodyLimitMiddleware",
+    "ServerTimingMiddleware",
+    "WebSocketMessageLimitMiddleware",
+    "WebSocketOriginMiddleware",
     "__version__",
     "add_fields",
     "check_order",
@@ -52,11 +65,15 @@ __all__ = [
 
 # Public name -> the module it is imported from (PEP 562).
 _HOME = {
+    "BodyBudget": "asgi_middleware.limits",
+    "BodyTimeoutMiddleware": "asgi_middleware.limits",
     "CORSMiddleware": "asgi_middleware.cors",
     "CompressionMiddleware": "asgi_middleware.compression",
     "ConfigurationError": "asgi_middleware._core.config",
     "CorrelationIdMiddleware": "asgi_middleware.logging",
+    "DecompressionMiddleware": "asgi_middleware.compression",
     "Exchange": "asgi_middleware._core.exchange",
+    "HeaderLimitMiddleware": "asgi_middleware.limits",
     "JWTAuthMiddleware": "asgi_middleware.auth",
     "LoggingMiddleware": "asgi_middleware.logging",
     "MetricsEndpoint": "asgi_middleware.metrics",
@@ -65,6 +82,9 @@ _HOME = {
     "ProblemDetailsMiddleware": "asgi_middleware.problems",
     "PrometheusMiddleware": "asgi_middleware.metrics",
     "RequestBodyLimitMiddleware": "asgi_middleware.limits",
+    "ServerTimingMiddleware": "asgi_middleware.metrics",
+    "WebSocketMessageLimitMiddleware": "asgi_middleware.limits",
+    "WebSocketOriginMiddleware": "asgi_middleware.cors",
     "add_fields": "asgi_middleware._core.exchange",
     "check_order": "asgi_middleware._composition.check",
     "layer": "asgi_middleware._composition.stack",

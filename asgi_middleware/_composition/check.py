@@ -127,17 +127,20 @@ def findings(chain: tuple[Part, ...]) -> list[Finding]:
 
 
 def _visit(chain: tuple[Part, ...], outside: tuple[Part, ...], where: str) -> Iterator[Finding]:
-    line = (*outside, *chain)
-    for position in range(len(outside), len(line)):
-        inner = line[position]
-        for before, outer in enumerate(line[:position]):
-            misplacement = _compare(
-                outer, inner, where, is_same_chain=before >= len(outside), line=line, at=(before, position)
-            )
-            if misplacement is not None:
-                yield Finding(misplacement, outer, inner)
+    """Compare each part with those around it; `outside` and `line` hold only those that the tables know."""
+    line = (*outside, *(part for part in chain if part.label is not None))
+    position = len(outside)
+    for inner in chain:
+        if inner.label is not None:
+            for before, outer in enumerate(line[:position]):
+                misplacement = _compare(
+                    outer, inner, where, is_same_chain=before >= len(outside), line=line, at=(before, position)
+                )
+                if misplacement is not None:
+                    yield Finding(misplacement, outer, inner)
+            position += 1
         for branch in inner.branches:
-            yield from _visit(branch.chain, line[: position + 1], _joined(where, branch.where))
+            yield from _visit(branch.chain, line[:position], _joined(where, branch.where))
 
 
 def _compare(

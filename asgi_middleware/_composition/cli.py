@@ -1,4 +1,4 @@
-"""The command line: ``python -m asgi_middleware check module:app``.
+"""The command line: ``python -m asgi_middleware check module:app``, ``cors explain module:app`` and ``demo``.
 
 Exit status: 0 nothing is wrong, 1 problems were found, 2 the command or the module does not work.
 """
@@ -7,29 +7,27 @@ from __future__ import annotations
 
 import argparse
 import io
-import platform
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from importlib import metadata
 from typing import Final
 
+from asgi_middleware._composition import cors_command, demo
 from asgi_middleware._composition.check import Finding, Misplacement, OrderWarning, findings
+from asgi_middleware._composition.configuration import wrong_options
 from asgi_middleware._composition.load import CannotLoadError, load
+from asgi_middleware._composition.versions import surroundings, versions
 from asgi_middleware._composition.walk import Part, walk
 from asgi_middleware._core.config import ConfigurationError
-from asgi_middleware._version import __version__
 
 CLEAN: Final = 0
 PROBLEMS: Final = 1
 UNUSABLE: Final = 2
 
-EXTRAS: Final = {"zstd": ("backports-zstd",), "speed": ("orjson",), "otel": ("opentelemetry-api",)}
-"""The extras that change what the classes do, with the distributions they install."""
-
 _DESCRIPTION: Final = "What there is to know about an app and its middleware."
 _CHECK: Final = """\
-Import an app, show its middleware as a tree, outermost first, and say what is in the wrong place and why.
+Import an app, show its middleware as a tree, outermost first, and say what is in the wrong place and why, which
+options are wrong, and which versions and extras are installed.
 
 The app is imported as a server would do it, and it is not run. A tree shows classes, never their options."""
 _EXAMPLES: Final = """\
@@ -37,6 +35,8 @@ examples:
   python -m asgi_middleware check shop:app
   python -m asgi_middleware check mysite.asgi:application
   python -m asgi_middleware check 'shop:create_app()'
+  python -m asgi_middleware cors explain shop:app --origin https://app.example.com
+  python -m asgi_middleware demo
 
 exit status:
   0  nothing is wrong
@@ -49,33 +49,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a class may have any name, a terminal any encoding
-    parser, check = _parsers()
+    parser, named = _parsers()
     options = parser.parse_args(arguments)
     if options.command is None:
         parser.print_help()
         return UNUSABLE
+    if options.command == "demo":
+        return demo.run(options.host, options.port)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", OrderWarning)  # it is what this command shows
             app = load(options.app, is_factory=options.factory, directory=options.app_dir)
     except ConfigurationError as error:
-        _say(f"{options.app} has wrong options.\n\n{error}\n\n{_versions()}")
+        _say(f"{options.app} has wrong options.\n\n{error}\n\n{versions()}")
         return PROBLEMS
     except CannotLoadError as error:
-        sys.stderr.write(f"{check.prog}: {error}\n")
+        sys.stderr.write(f"{named[options.command].prog}: {error}\n")
         return UNUSABLE
+    if options.command == "cors":
+        return _explain(app, options)
     chain = walk(app)
     found = findings(chain)
-    _say(f"{options.app}, outermost first:\n\n{_tree(chain, found)}\n\n{_problems(found)}\n\n{_versions()}")
-    return PROBLEMS if found else CLEAN
+    wrong = list(wrong_options(chain))
+    parts = [f"{options.app}, outermost first:", _tree(chain, found), _problems(found), *wrong]
+    _say("\n\n".join([*parts, f"{versions()}\n{surroundings()}"]))
+    return PROBLEMS if found or wrong else CLEAN
 
 
-def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+def _explain(app: object, options: argparse.Namespace) -> int:
+    try:
+        allowed, text = cors_command.explain(app, options)
+    except ConfigurationError as error:
+        _say(f"{options.app} has wrong options.\n\n{error}\n\n{versions()}")
+        return PROBLEMS
+    _say(text)
+    return CLEAN if allowed else PROBLEMS
+
+
+def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         prog="python -m asgi_middleware", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=layout
     )
-    parser.add_argument("--version", action="version", version=_versions())
+    parser.add_argument("--version", action="version", version=versions())
     commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
     check = commands.add_parser(
         "check",
@@ -89,7 +105,17 @@ def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     check.add_argument(
         "--app-dir", default=".", metavar="DIR", help="the folder to import from, besides the installed packages (here)"
     )
-    return parser, check
+    explain = cors_command.add_parser(commands)
+    serve = commands.add_parser(
+        "demo",
+        help="serve a small app behind the whole stack, to be asked with curl (needs uvicorn)",
+        description="Serve a small app behind the whole stack until Ctrl-C. Its page has the curl lines to try.",
+        epilog="exit status:\n  0  it was stopped\n  1  the port is taken\n  2  uvicorn is not installed",
+        formatter_class=layout,
+    )
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    serve.add_argument("--port", type=int, default=8000, help="port to listen on, 0 for any free one (8000)")
+    return parser, {"check": check, "cors": explain}
 
 
 def _numbers(found: Sequence[Finding]) -> dict[Misplacement, int]:
@@ -125,24 +151,6 @@ def _problems(found: Sequence[Finding]) -> str:
         for misplacement, number in numbers.items()
     ]
     return "\n".join([f"{len(texts)} problem{'' if len(texts) == 1 else 's'}:", *texts])
-
-
-def _versions() -> str:
-    """Name the versions that a report of a fault needs."""
-    present = [f"Python {platform.python_version()}", f"asgi-middleware {__version__}"]
-    missing = []
-    for extra, distributions in EXTRAS.items():
-        installed = []
-        for distribution in distributions:
-            try:
-                installed.append(f"{distribution} {metadata.version(distribution)}")
-            except metadata.PackageNotFoundError:
-                continue
-        present += installed
-        # Python 3.14 has zstd in its standard library.
-        if len(installed) < len(distributions) and not (extra == "zstd" and sys.version_info >= (3, 14)):
-            missing.append(extra)
-    return ", ".join(present) + (f"; extras not installed: {', '.join(missing)}" if missing else "")
 
 
 def _say(text: str) -> None:

@@ -20,9 +20,15 @@ ORDER: Final = (
     "LoggingMiddleware",
     "PrometheusMiddleware",
     "MetricsEndpoint",
+    "ServerTimingMiddleware",
     "CORSMiddleware",
+    "WebSocketOriginMiddleware",
+    "HeaderLimitMiddleware",
     "RequestBodyLimitMiddleware",
+    "BodyTimeoutMiddleware",
+    "WebSocketMessageLimitMiddleware",
     "JWTAuthMiddleware",
+    "DecompressionMiddleware",
     "CompressionMiddleware",
     "ProblemDetailsMiddleware",
 )
@@ -30,15 +36,21 @@ ORDER: Final = (
 
 # A class by name: "room:class" for ours, "module:class" for others. A label is what the findings call it.
 _IDENTITIES: Final = {
+    "BodyTimeoutMiddleware": "asgi_middleware.limits:BodyTimeoutMiddleware",
     "CORSMiddleware": "asgi_middleware.cors:CORSMiddleware",
     "CompressionMiddleware": "asgi_middleware.compression:CompressionMiddleware",
     "CorrelationIdMiddleware": "asgi_middleware.logging:CorrelationIdMiddleware",
+    "DecompressionMiddleware": "asgi_middleware.compression:DecompressionMiddleware",
+    "HeaderLimitMiddleware": "asgi_middleware.limits:HeaderLimitMiddleware",
     "JWTAuthMiddleware": "asgi_middleware.auth:JWTAuthMiddleware",
     "LoggingMiddleware": "asgi_middleware.logging:LoggingMiddleware",
     "MetricsEndpoint": "asgi_middleware.metrics:MetricsEndpoint",
     "ProblemDetailsMiddleware": "asgi_middleware.problems:ProblemDetailsMiddleware",
     "PrometheusMiddleware": "asgi_middleware.metrics:PrometheusMiddleware",
     "RequestBodyLimitMiddleware": "asgi_middleware.limits:RequestBodyLimitMiddleware",
+    "ServerTimingMiddleware": "asgi_middleware.metrics:ServerTimingMiddleware",
+    "WebSocketMessageLimitMiddleware": "asgi_middleware.limits:WebSocketMessageLimitMiddleware",
+    "WebSocketOriginMiddleware": "asgi_middleware.cors:WebSocketOriginMiddleware",
     "BrotliMiddleware (brotli_asgi)": "brotli_asgi:BrotliMiddleware",
     "CORSMiddleware (litestar)": "litestar.middleware._internal.cors:CORSMiddleware",
     "CORSMiddleware (starlette)": "starlette.middleware.cors:CORSMiddleware",
@@ -74,7 +86,21 @@ _NO_ID: Final = "what it refuses has no request id"
 _NOT_COUNTED: Final = "what it refuses is not counted"
 _NETWORK_ERROR: Final = "browsers will report refusals as network errors"
 _PROXY: Final = "the access line names the proxy as the client"
+_UNBOUNDED: Final = "what comes in is not bounded, only what it inflates to"
+_PROXY_KEY: Final = "where it counts connections, every client has the proxy's address"
 _PROBLEMS: Final = "ProblemDetailsMiddleware"
+_PROXIES: Final = ("ProxyHeadersMiddleware (uvicorn)", "ProxyFixMiddleware (hypercorn)")
+_OTHER_CORS: Final = ("CORSMiddleware (starlette)", "CORSMiddleware (litestar)")
+
+# What answers a request instead of the app: on HTTP, and on WebSockets alone.
+_GUARDS: Final = (
+    "HeaderLimitMiddleware",
+    "RequestBodyLimitMiddleware",
+    "BodyTimeoutMiddleware",
+    "JWTAuthMiddleware",
+    "DecompressionMiddleware",
+)
+_WEBSOCKET_GUARDS: Final = ("WebSocketOriginMiddleware", "WebSocketMessageLimitMiddleware")
 
 PAIRS: Final = (
     Pair(
@@ -83,12 +109,10 @@ PAIRS: Final = (
         "the request has its id by then, so that CorrelationIdMiddleware does nothing",
         fix="leave CorrelationIdMiddleware out, since LoggingMiddleware gives ids too, or put it outside",
     ),
-    Pair("CorrelationIdMiddleware", "RequestBodyLimitMiddleware", _NO_ID),
-    Pair("CorrelationIdMiddleware", "JWTAuthMiddleware", _NO_ID),
+    *(Pair("CorrelationIdMiddleware", guard, _NO_ID) for guard in (*_WEBSOCKET_GUARDS, *_GUARDS)),
     Pair("CorrelationIdMiddleware", _PROBLEMS, "its answers have no request id in their head", about_exceptions=True),
     Pair("LoggingMiddleware", "CORSMiddleware", "the preflights it answers have no access line"),
-    Pair("LoggingMiddleware", "RequestBodyLimitMiddleware", _NO_LINE),
-    Pair("LoggingMiddleware", "JWTAuthMiddleware", _NO_LINE),
+    *(Pair("LoggingMiddleware", guard, _NO_LINE) for guard in (*_WEBSOCKET_GUARDS, *_GUARDS)),
     Pair("LoggingMiddleware", "CompressionMiddleware", "the access line counts bytes before compression"),
     Pair(
         "LoggingMiddleware",
@@ -97,32 +121,28 @@ PAIRS: Final = (
         about_exceptions=True,
     ),
     Pair("PrometheusMiddleware", "CORSMiddleware", "the preflights it answers are not counted"),
-    Pair("PrometheusMiddleware", "RequestBodyLimitMiddleware", _NOT_COUNTED),
-    Pair("PrometheusMiddleware", "JWTAuthMiddleware", _NOT_COUNTED),
+    *(Pair("PrometheusMiddleware", guard, _NOT_COUNTED) for guard in (*_WEBSOCKET_GUARDS, *_GUARDS)),
     Pair(
         "PrometheusMiddleware",
         _PROBLEMS,
         "an exception counts as a 500, whatever its handlers answer",
         about_exceptions=True,
     ),
-    Pair("CORSMiddleware", "RequestBodyLimitMiddleware", _NETWORK_ERROR),
-    Pair("CORSMiddleware", "JWTAuthMiddleware", _NETWORK_ERROR),
+    *(Pair("CORSMiddleware", guard, _NETWORK_ERROR) for guard in _GUARDS),
     Pair(
         "CORSMiddleware",
         _PROBLEMS,
         "CORSMiddleware answers an exception first, with a 500 of its own: handlers and debug have no effect",
         about_exceptions=True,
     ),
-    Pair("CORSMiddleware (starlette)", "RequestBodyLimitMiddleware", _NETWORK_ERROR),
-    Pair("CORSMiddleware (starlette)", "JWTAuthMiddleware", _NETWORK_ERROR),
+    Pair("RequestBodyLimitMiddleware", "DecompressionMiddleware", _UNBOUNDED),
+    *(Pair(cors, guard, _NETWORK_ERROR) for cors in _OTHER_CORS for guard in _GUARDS),
     Pair(
         "CORSMiddleware (starlette)",
         _PROBLEMS,
         "browsers will report its answers as network errors",
         about_exceptions=True,
     ),
-    Pair("CORSMiddleware (litestar)", "RequestBodyLimitMiddleware", _NETWORK_ERROR),
-    Pair("CORSMiddleware (litestar)", "JWTAuthMiddleware", _NETWORK_ERROR),
     Pair(
         "ServerErrorMiddleware (starlette)",
         _PROBLEMS,
@@ -130,8 +150,8 @@ PAIRS: Final = (
         fix="add it inside with app.add_middleware(ProblemDetailsMiddleware)",
         about_exceptions=True,
     ),
-    Pair("ProxyHeadersMiddleware (uvicorn)", "LoggingMiddleware", _PROXY),
-    Pair("ProxyFixMiddleware (hypercorn)", "LoggingMiddleware", _PROXY),
+    *(Pair(proxy, "LoggingMiddleware", _PROXY) for proxy in _PROXIES),
+    *(Pair(proxy, "WebSocketMessageLimitMiddleware", _PROXY_KEY) for proxy in _PROXIES),
 )
 
 
@@ -155,13 +175,18 @@ TWICE: Final = (
     Clash("CorrelationIdMiddleware", "CorrelationIdMiddleware", _STEPS_ASIDE),
     Clash("LoggingMiddleware", "LoggingMiddleware", _STEPS_ASIDE),
     Clash("PrometheusMiddleware", "PrometheusMiddleware", _STEPS_ASIDE),
+    Clash("ServerTimingMiddleware", "ServerTimingMiddleware", _STEPS_ASIDE),
     Clash(
         "CORSMiddleware",
         "CORSMiddleware",
         "the outer one decides alone, on preflights and responses alike",
         across_mounts=True,
     ),
-    Clash("CompressionMiddleware", "CompressionMiddleware", _STEPS_ASIDE),
+    Clash(
+        "CompressionMiddleware",
+        "CompressionMiddleware",
+        "a body is encoded once, so that the options of one of them have no effect",
+    ),
 )
 """Copies that get in each other's way.
 

@@ -53,6 +53,10 @@ class Part:
     record: object = None
     """For metrics: what they are recorded to."""
     branches: tuple[Branch, ...] = ()
+    thing: object = None
+    """The object itself; the class or function where it is still to be made."""
+    options: Mapping[Any, Any] | None = None
+    """What it is to be made with; None where it is made."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +69,7 @@ class Branch:
 
 def walk(app: object) -> tuple[Part, ...]:
     """Give the chain of an app, outermost first."""
-    return tuple(_Walk().chain(app, frozenset())[0])
+    return tuple(_Walk().chain(app)[0])
 
 
 class _Walk:
@@ -74,34 +78,45 @@ class _Walk:
     def __init__(self) -> None:
         self._left = _MOST_PARTS
         self._depth = 0
+        # What is being walked, by id; it is kept alive here, so that no other object takes over its id meanwhile.
+        self._path: dict[int, object] = {}
 
-    def chain(self, thing: object, path: frozenset[int]) -> tuple[list[Part], object]:
-        """Follow the inner apps. `path` holds what is being walked already.
+    def chain(self, thing: object, *within: object) -> tuple[list[Part], object]:
+        """Follow the inner apps; `within` are objects that end the chain, like those on the path.
 
         Returns:
-            The parts, and the thing on `path` that ended the chain, or None.
+            The parts, and the thing on the path that ended the chain, or None.
         """
         parts: list[Part] = []
         if self._depth == _DEEPEST:
             self._left -= 1
             return parts, None
         self._depth += 1
-        while thing is not None and id(thing) not in path:
+        before = len(self._path)
+        for held in within:
+            self._path.setdefault(id(held), held)
+        while thing is not None and id(thing) not in self._path:
             self._left -= 1
             if self._left < 0:
                 thing = None
                 break
-            path |= {id(thing)}
-            found, thing = self._step(thing, path)
+            self._path[id(thing)] = thing
+            found, thing = self._step(thing)
             parts += found
+        self._leave(before)
         self._depth -= 1
         return parts, thing
 
-    def _step(self, thing: object, path: frozenset[int]) -> tuple[list[Part], object]:
+    def _leave(self, length: int) -> None:
+        while len(self._path) > length:
+            self._path.popitem()  # the last that was put in
+
+    def _step(self, thing: object) -> tuple[list[Part], object]:
         """Give the parts that `thing` stands for, and what is inside it."""
         if _is(thing, MethodType):
             owner = thing.__self__
-            is_end = id(owner) in path or thing.__func__.__name__ == "asgi_app"  # Quart's own, inside what replaced it
+            is_quarts_own = thing.__func__.__name__ == "asgi_app"  # inside what replaced it
+            is_end = is_quarts_own or id(owner) in self._path
             return ([_part(owner)], None) if is_end else ([], owner)
         if _is(thing, functools.partial):
             return [], thing.func
@@ -109,66 +124,68 @@ class _Walk:
             return [_part(thing)], _inside_function(thing)
         definitions = _list(_look(thing, "user_middleware"))
         if definitions is not None:
-            return self._starlette(thing, definitions, path), None
+            return self._starlette(thing, definitions), None
         if _look(thing, "asgi_router") is not None:
-            return self._litestar(thing, path), None
+            return self._litestar(thing), None
         replaced = _instance_attribute(thing, "asgi_app")
         if replaced is not None and not _is_own_method(replaced, thing):
             return [], replaced
-        return self._wrapper(thing, path)
+        return self._wrapper(thing)
 
-    def _wrapper(self, thing: object, path: frozenset[int]) -> tuple[list[Part], object]:
+    def _wrapper(self, thing: object) -> tuple[list[Part], object]:
         mapping = _look(thing, "application_mapping")
         if _is(mapping, dict):
             named = [(str(key) if _is(key, str) else "?", app) for key, app in list(mapping.items())]
-            branches = tuple(Branch(key, tuple(self.chain(app, path)[0])) for key, app in named)
+            branches = tuple(Branch(key, tuple(self.chain(app)[0])) for key, app in named)
             return [_part(thing, branches=branches)], None
         for name in _INNER:
             inner = _look(thing, name)
             if _is_app(inner) and not _is_own_method(inner, thing):
                 return [_part(thing)], inner
-        return [_part(thing, branches=self._routes(_look(thing, "routes"), path))], None
+        return [_part(thing, branches=self._routes(_look(thing, "routes")))], None
 
-    def _starlette(self, app: object, definitions: Iterable[object], path: frozenset[int]) -> list[Part]:
-        router = _look(app, "router")
-        built, end = self.chain(_look(app, "middleware_stack"), path | {id(router)})
+    def _starlette(self, app: object, definitions: Iterable[object]) -> list[Part]:
+        built, end = self.chain(_look(app, "middleware_stack"), _look(app, "router"))
         if end is None:  # not built yet, or a class that hides what is inside
             built = []
             if "starlette.applications:Starlette" in _mro(type(app)):  # it puts one around the classes
                 built.append(Part(_title(_SERVER_ERROR), label_of([_SERVER_ERROR])))
             built += [_definition(entry, ADDED_STARLETTE) for entry in definitions]
-        return [*built, _part(app, branches=self._routes(_look(app, "routes"), path))]
+        return [*built, _part(app, branches=self._routes(_look(app, "routes")))]
 
-    def _routes(self, routes: object, path: frozenset[int]) -> tuple[Branch, ...]:
+    def _routes(self, routes: object) -> tuple[Branch, ...]:
         """Give the mounts, and those routes that have classes of their own."""
         branches: list[Branch] = []
         for route in _list(routes) or ():
             if self._left < 0:
                 break
             included = _look(route, "original_router")  # FastAPI's include_router
-            if included is not None and id(included) not in path:
+            if included is not None and id(included) not in self._path:
                 prefix = _look(_look(route, "include_context"), "prefix") or ""
-                inside = self._routes(_look(included, "routes"), path | {id(included)})
+                before = len(self._path)
+                self._path[id(included)] = included
+                inside = self._routes(_look(included, "routes"))
+                self._leave(before)
                 branches += [Branch(f"{prefix}{branch.where}", branch.chain) for branch in inside]
                 continue
             endpoint, inner = _look(route, "endpoint"), _look(route, "app")
             is_mount = endpoint is None and _look(route, "callback") is None
-            chain = self.chain(_look(route, "callback") if inner is None else inner, path)[0]
+            chain = self.chain(_look(route, "callback") if inner is None else inner)[0]
             if len(chain) > 1 or (chain and (is_mount or chain[0].branches)):
                 if endpoint is not None:  # Starlette wraps it in a function of its own
                     chain[-1] = _part(endpoint)
                 branches.append(Branch(_address(route), tuple(chain)))
         return tuple(branches)
 
-    def _litestar(self, app: object, path: frozenset[int]) -> list[Part]:
-        parts, _ = self.chain(_look(app, "asgi_handler"), path | {id(_look(app, "asgi_router"))})
+    def _litestar(self, app: object) -> list[Part]:
+        parts, _ = self.chain(_look(app, "asgi_handler"), _look(app, "asgi_router"))
         parts += _definitions(_look(app, "middleware"))
         compression = _look(_look(app, "compression_config"), "middleware_class")
         if _is(compression, type):
             parts.append(_definition(compression, ""))
-        return [*parts, _part(app, branches=self._litestar_routes(_look(app, "routes"), path))]
+        return [*parts, _part(app, branches=self._litestar_routes(_look(app, "routes")))]
 
-    def _litestar_routes(self, routes: object, path: frozenset[int]) -> tuple[Branch, ...]:
+    def _litestar_routes(self, routes: object) -> tuple[Branch, ...]:
         branches: list[Branch] = []
         for route in _list(routes) or ():
             for handler in _list(_look(route, "route_handlers")) or [_look(route, "route_handler")]:
@@ -181,7 +198,7 @@ class _Walk:
                 is_mount = _look(handler, "is_mount") is True
                 function = _look(handler, "fn")
                 if chain or is_mount:
-                    chain += self.chain(function, path)[0] if is_mount else [_part(function)]
+                    chain += self.chain(function)[0] if is_mount else [_part(function)]
                     branches.append(Branch(_address(route), tuple(chain)))
         return tuple(branches)
 
@@ -223,7 +240,7 @@ def _part(
     record: object = ("made", _look(thing, "_claim"))
     if options is not None:
         record = ("to be made", id(options.get("registry")), options.get("namespace", ""))
-    return Part(_title(identities[0]), label_of(identities), added, record, branches)
+    return Part(_title(identities[0]), label_of(identities), added, record, branches, thing, options)
 
 
 def _title(identity: str) -> str:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
+from typing import TextIO, cast
 
 BEGUN = time.perf_counter()
 DEFAULT_PORT = 8000
@@ -26,8 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"Cannot listen on {options.host} port {options.port}: {error.strerror}", file=sys.stderr)
         return 1
-    with listener, suppress(KeyboardInterrupt):
-        serve(listener)
+    # Another port is another origin: the same apps once more, for what a browser makes of that.
+    with listener, bind(options.host, 0) as second, suppress(KeyboardInterrupt):
+        serve(listener, second)
     print("Stopped.", file=sys.stderr)
     return 0
 
@@ -79,21 +81,23 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(listener: socket.socket) -> None:
-    """Run uvicorn on the socket."""
+def serve(listener: socket.socket, second: socket.socket) -> None:
+    """Run uvicorn on both sockets."""
     # Imported here, so that --help and a taken port answer at once.
     import uvicorn  # noqa: PLC0415
 
     from asgi_middleware.logging import configure_structlog  # noqa: PLC0415
+    from examples.showcase.console.feed import Tee, feed  # noqa: PLC0415
 
-    configure_structlog(json=True)
+    configure_structlog(json=True, stream=cast("TextIO", Tee()))
 
     from examples.showcase import tokens  # noqa: PLC0415
-    from examples.showcase.apps import bare_app  # noqa: PLC0415
+    from examples.showcase.apps import bare_app, front_app  # noqa: PLC0415
+    from examples.showcase.console.app import url_of  # noqa: PLC0415
     from examples.showcase.stack import app  # noqa: PLC0415
 
-    host, port = listener.getsockname()[:2]
-    address = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    address, other = (url_of(*each.getsockname()[:2]) for each in (listener, second))
+    front_app.app.state.second_port = second.getsockname()[1]
 
     class Server(uvicorn.Server):
         """uvicorn, with two words to the terminal and one to the event stream."""
@@ -102,16 +106,18 @@ def serve(listener: socket.socket) -> None:
             """Say where we listen, once we do."""
             await super().startup(sockets)
             print(f"\n  !!! {tokens.WARNING}\n", file=sys.stderr)
-            print(f"  Listening on {address} after {time.perf_counter() - BEGUN:.1f} s", file=sys.stderr)
-            print("  Open it in a browser: it shows what to try. Ctrl-C stops.\n", file=sys.stderr, flush=True)
+            print(f"  Listening on {address}/ after {time.perf_counter() - BEGUN:.1f} s", file=sys.stderr)
+            print(f"  and, as another origin for its page to call, on {other}/", file=sys.stderr)
+            print("  Open the first in a browser. Ctrl-C stops.\n", file=sys.stderr, flush=True)
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             """End the streams that have no end of their own; the server waits for them."""
             bare_app.stopping.set()
+            feed.close()
             super().handle_exit(sig, frame)
 
     config = uvicorn.Config(app, log_config=None, access_log=False, ws_max_size=64 * 1024, timeout_graceful_shutdown=3)
-    Server(config).run(sockets=[listener])
+    Server(config).run(sockets=[listener, second])
 
 
 if __name__ == "__main__":

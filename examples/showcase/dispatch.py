@@ -15,13 +15,11 @@ class Dispatcher:
     """
 
     def __init__(self, apps: Mapping[str, Any], front: Any) -> None:
-        self._apps = dict(apps)
-        self._front = front
+        # By this name check_order finds the apps, and looks into them, too (Channels' routers call theirs so).
+        self.application_mapping = {**apps, "*": front}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Choose and call."""
-        app = self._front
-        if scope["type"] != "lifespan":
-            first = scope["path"].removeprefix("/").partition("/")[0]
-            app = self._apps.get(first, self._front)
-        await app(scope, receive, send)
+        apps = self.application_mapping
+        first = "*" if scope["type"] == "lifespan" else scope["path"].removeprefix("/").partition("/")[0]
+        await apps.get(first, apps["*"])(scope, receive, send)

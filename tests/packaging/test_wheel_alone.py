@@ -28,8 +28,8 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 
 @pytest.mark.timeout(300)
-def test_the_wheel_alone_wraps_a_bare_app_with_all_six_classes(tmp_path: Path) -> None:
-    """The wheel, installed alone in an empty environment, wraps a bare ASGI app with all six classes."""
+def test_wheel_and_sdist_wrap_a_bare_app_with_all_six_classes(tmp_path: Path) -> None:
+    """Each of the two, installed alone in an empty environment, wraps a bare ASGI app with all six classes."""
     run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
     python = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
     run(python, "-m", "pip", "install", "--quiet", only("*.whl"), cwd=tmp_path)
@@ -38,6 +38,8 @@ def test_the_wheel_alone_wraps_a_bare_app_with_all_six_classes(tmp_path: Path) -
         package["name"].lower().replace("_", "-")
         for package in json.loads(run(python, "-m", "pip", "list", "--format=json", cwd=tmp_path))
     }
+    run(python, "-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps", only("*.tar.gz"), cwd=tmp_path)
+    run(python, "-P", "-W", "error", ROOT / "tests" / "packaging" / "wheel_user.py", cwd=tmp_path)
     assert not installed & {"starlette", "fastapi", "django", "litestar", "uvicorn", "httpx", "pytest"}
 
 
@@ -52,11 +54,26 @@ def test_the_wheel_holds_exactly_the_package() -> None:
     tree = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "asgi_middleware").rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file()
+        and not any(part == "__pycache__" or part.startswith(".") for part in path.relative_to(ROOT).parts)
     }
     assert names == tree
     assert metadata["License-Expression"] == "MIT"
     assert metadata["Requires-Python"] == ">=3.11"
+
+
+@pytest.mark.timeout(200)
+def test_the_sdist_builds_the_same_files_again(tmp_path: Path) -> None:
+    """Unpacked elsewhere and built with a clock of its own, the sdist gives both files again, byte for byte."""
+    with tarfile.open(only("*.tar.gz")) as sdist:
+        sdist.extractall(tmp_path, filter="data")
+    (unpacked,) = tmp_path.iterdir()
+    for path in unpacked.rglob("*"):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    run(sys.executable, "-m", "build", "--outdir", tmp_path / "again", cwd=unpacked)
+    built = {path.name: path.read_bytes() for path in DIST.iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()} == built
+    assert len(built) == 2
 
 
 @pytest.mark.parametrize(
@@ -68,6 +85,7 @@ def test_the_wheel_holds_exactly_the_package() -> None:
         "asgi_middleware/py.typed",
         "docs/architecture.md",
         "examples/showcase/__main__.py",
+        "mkdocs.yml",
         "pyproject.toml",
         "tests/conftest.py",
         "tox.ini",

@@ -1,34 +1,21 @@
-"""The showcase as a real process on a port chosen by the system, and its page's lines done by Python clients."""
+"""What the tests of the showcase share: one that runs, and its page's lines done by Python clients."""
 
 import argparse
 import contextlib
-import html
 import json
-import os
 import re
 import shlex
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from showcases import Showcase
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-import asgi_middleware
-
-ROOT = Path(__file__).parents[2]
-STEP = re.compile(
-    r'<li id="(?P<name>[\w-]+)">.*?<code>(?P<command>.*?)</code>.*?'
-    r'<b class="status">(?P<status>\d+)</b> <span class="expect">(?P<expect>.*?)</span>',
-    re.DOTALL,
-)
 PIPE = re.compile(r"head -c (?P<size>\d+) /dev/zero \| (?P<curl>curl .*)")
 
 # What the page's lines use of curl; -i, -s, -N, -o and -D only concern what curl shows.
@@ -40,75 +27,6 @@ for option in ("-o", "-D", "-X", "--data-binary"):
 CURL.add_argument("-H", action="append", default=[])
 CURL.add_argument("--max-time", type=float, default=20)
 CURL.add_argument("url")
-
-
-class Showcase:
-    """One running showcase."""
-
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        self.output, self.errors = folder / "stdout", folder / "stderr"
-        # The package under test comes first; -P keeps the working tree's own copy of it out.
-        path = os.pathsep.join([str(Path(asgi_middleware.__file__).parents[1]), str(ROOT)])
-        with self.output.open("wb") as output, self.errors.open("wb") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "examples.showcase", *arguments],
-                env={**os.environ, "PYTHONPATH": path},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=errors,
-            )
-        try:
-            self.base = self.wait_for(self._listening).rstrip("/")
-        except BaseException:
-            self.process.kill()
-            self.process.wait()
-            raise
-
-    def _listening(self) -> str | None:
-        found = re.search(r"Listening on (http://\S+)", self.words())
-        if found is None and self.process.poll() is not None:
-            pytest.fail(f"the showcase ended with {self.process.returncode}:\n{self.words()}")
-        return found and found[1]
-
-    def wait_for(self, condition: Callable[[], Any], seconds: float = 30) -> Any:
-        """Wait until `condition` gives something, and give that."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if found := condition():
-                return found
-            time.sleep(0.02)
-        pytest.fail(f"in vain waited for {condition}:\n{self.words()}")
-
-    def words(self) -> str:
-        """Give what it told its user."""
-        return self.errors.read_text(encoding="utf-8")
-
-    def lines(self, request_id: str, at_least: int = 1) -> list[dict[str, Any]]:
-        """Give the log lines with an id, once there are enough."""
-
-        def enough() -> list[dict[str, Any]] | None:
-            complete = self.output.read_text(encoding="utf-8").rpartition("\n")[0]
-            found = [line for line in map(json.loads, complete.splitlines()) if line.get("request_id") == request_id]
-            return found if len(found) >= at_least else None
-
-        found: list[dict[str, Any]] = self.wait_for(enough)
-        return found
-
-    def steps(self) -> dict[str, dict[str, str]]:
-        """Give what the start page says, by step."""
-        page = httpx.get(self.base).text
-        found = (match.groupdict() for match in STEP.finditer(page))
-        return {step["name"]: {key: html.unescape(value) for key, value in step.items()} for step in found}
-
-    def token(self, **query: str) -> str:
-        """Ask for a token."""
-        token: str = httpx.post(f"{self.base}/token", params=query).raise_for_status().json()["access_token"]
-        return token
-
-    def stop(self) -> int:
-        """Press Ctrl-C and give the exit status."""
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=20)
 
 
 @dataclass

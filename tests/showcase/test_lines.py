@@ -1,4 +1,4 @@
-"""Each line of the start page does what the page says."""
+"""Each curl line of the showcase does what its page says."""
 
 import json
 from collections.abc import Callable
@@ -128,7 +128,7 @@ def metrics(answer: Any, showcase: Any) -> None:
     """The figures are by route template."""
     text = answer.body.decode()
     assert "# TYPE http_server_request_duration_seconds histogram" in text
-    assert 'http_route="/"' in text
+    assert 'http_route="/curl"' in text
 
 
 def health(answer: Any, showcase: Any) -> None:

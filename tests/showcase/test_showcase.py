@@ -14,7 +14,7 @@ from websockets.sync.client import connect
 
 ROOT = Path(__file__).parents[2]
 APPS = {"bare": "none", "django": "Django", "fastapi": "FastAPI", "starlette": "Starlette"}
-PAGES = ["/", "/bare/room"]
+PAGES = ["/", "/curl", "/bare/room"]
 
 
 class Links(HTMLParser):
@@ -38,15 +38,33 @@ def test_a_page_asks_no_other_host_for_anything(path: str, showcase: Any) -> Non
     """The pages are self-contained, in light and dark."""
     page = httpx.get(f"{showcase.base}{path}").raise_for_status().text
     links = Links(page)
-    assert set(links.loaded) == {"data:,"}
-    assert all(link.startswith("/") and not link.startswith("//") for link in links.linked)
-    assert not re.search(r"@import|url\(", page)
-    assert "color-scheme: light dark" in page
+    assert all(re.match(r"(/(?!/)|#|data:,)", link) for link in [*links.loaded, *links.linked])
+    files = [httpx.get(f"{showcase.base}{link}").raise_for_status() for link in links.loaded if link != "data:,"]
+    text = "\n".join([page, *(file.text for file in files)])
+    assert not re.search(r"@import|url\(", text)
+    assert "color-scheme: light dark" in text
 
 
-def test_every_link_of_the_page_leads_somewhere(showcase: Any) -> None:
+@pytest.mark.parametrize("path", ["/", "/curl"])
+def test_a_page_may_ask_no_other_host_for_anything(path: str, showcase: Any) -> None:
+    """The browser is told the same: no scripts or styles but our own, no connections but to the two listeners."""
+    policy = httpx.get(f"{showcase.base}{path}").headers["content-security-policy"]
+    directives = dict(part.split(" ", 1) for part in policy.split("; "))
+    sockets = [origin.replace("http", "ws", 1) for origin in (showcase.base, showcase.second)]
+    assert directives.pop("connect-src").split() == ["'self'", showcase.second, *sockets]
+    assert directives.pop("img-src") == "data:"
+    assert {name: value for name, value in directives.items() if value != "'none'"} == {
+        "script-src": "'self'",
+        "style-src": "'self'",
+    }
+    assert "default-src" in directives
+
+
+def test_every_link_of_the_pages_leads_somewhere(showcase: Any) -> None:
     """Each link answers what it is for: 200, 401 for a protected route, 500 for one that raises."""
-    links = Links(httpx.get(showcase.base).text).linked
+    links = [
+        link for path in PAGES for link in Links(httpx.get(f"{showcase.base}{path}").text).linked if link[0] == "/"
+    ]
     assert len(links) > 12
     for link in links:
         expected = 401 if link.endswith("/me") else 500 if link.endswith("/fail") else 200
@@ -104,9 +122,11 @@ def test_metrics_are_by_route_template(showcase: Any) -> None:
     assert "made-up" not in text
 
 
-@pytest.mark.parametrize("query", ["user=%0a", "user=", f"user={'x' * 65}", "scope=root"])
+@pytest.mark.parametrize(
+    "query", ["user=%0a", "user=", f"user={'x' * 65}", "scope=root", "lifetime=0", "lifetime=3601", "lifetime=long"]
+)
 def test_a_wrong_wish_for_a_token_is_a_400(query: str, showcase: Any) -> None:
-    """A name or scope that the showcase does not know is refused."""
+    """A name or scope that the showcase does not know is refused, and so is a lifetime out of range."""
     answer = httpx.get(f"{showcase.base}/token?{query}")
     assert answer.status_code == 400
     assert answer.json()["error"] == "invalid_request"
@@ -144,15 +164,17 @@ def test_the_chat_as_a_browser_opens_it(showcase: Any) -> None:
 
 
 def test_ctrl_c_stops_it_cleanly_while_clients_are_connected(start: Any) -> None:
-    """Ctrl-C ends an open stream and an open WebSocket, leaves no traceback, and the exit status is 0."""
+    """Ctrl-C ends open streams and an open WebSocket, leaves no traceback, and the exit status is 0."""
     running = start("--port", "0")
     bearer = {"Authorization": f"Bearer {running.token()}"}
     chat = connect(f"{running.base.replace('http', 'ws', 1)}/bare/chat", additional_headers=bearer)
-    with chat, httpx.stream("GET", f"{running.base}/bare/events") as stream:
-        chunks = stream.iter_bytes()
-        assert b"tick" in next(chunks)
+    events, log = (httpx.stream("GET", f"{running.base}{path}") for path in ("/bare/events", "/console/log"))
+    with chat, events as ticking, log as logging:
+        ticks, lines = ticking.iter_bytes(), logging.iter_bytes()
+        assert b"tick" in next(ticks)
+        assert b"retry" in next(lines)
         assert running.stop() == 0
-        list(chunks)  # the stream was ended as it should be, not broken off
+        list(ticks), list(lines)  # the streams were ended as it should be, not broken off
     everything = running.words() + running.output.read_text(encoding="utf-8")
     assert "Traceback" not in everything
     assert "Cancel" not in everything

@@ -10,6 +10,7 @@ import asgi_middleware
 
 ORIGIN = "https://app.example"
 OPTIONS: dict[str, dict[str, Any]] = {
+    "BodyTimeoutMiddleware": {"idle_timeout": 0.01, "min_rate": 0},
     "CORSMiddleware": {"allow_origins": [ORIGIN]},
     "JWTAuthMiddleware": {
         "key": "a development key of at least 32 bytes",
@@ -17,7 +18,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "audience": "tests",
         "exempt": ["/open/**"],
     },
+    "HeaderLimitMiddleware": {"max_target_bytes": 1_000},
     "RequestBodyLimitMiddleware": {"max_body_size": 10},
+    "ServerTimingMiddleware": {"enabled": True},
+    "WebSocketMessageLimitMiddleware": {"max_connections_per_key": 1},
 }
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import platform
 import re
+import signal
+import socket
 import subprocess
 import sys
 import tomllib
@@ -14,7 +17,9 @@ from pathlib import Path
 import pytest
 
 import asgi_middleware
-from asgi_middleware._composition import cli
+from asgi_middleware._composition import versions as named
+from asgi_middleware._composition.demo import make_app
+from asgi_middleware.testing import http as ask
 
 ROOT = Path(asgi_middleware.__file__).parents[1]
 TESTS = Path(__file__).parents[1]
@@ -128,14 +133,18 @@ def run(tmp_path):
     return run
 
 
+def report() -> str:
+    return f"{named.versions()}\n{named.surroundings()}"
+
+
 def test_problems(run):
     """The tree marks each class with the numbers of its problems; the exit status is 1; nothing goes to stderr."""
-    assert run("check", "shop:app") == (1, SHOP_REPORT.format(versions=cli._versions()), "")
+    assert run("check", "shop:app") == (1, SHOP_REPORT.format(versions=report()), "")
 
 
 def test_no_problems(run):
     """A right order is said to be one, with exit status 0."""
-    assert run("check", "shop:right") == (0, RIGHT_REPORT.format(versions=cli._versions()), "")
+    assert run("check", "shop:right") == (0, RIGHT_REPORT.format(versions=report()), "")
 
 
 @pytest.mark.parametrize("arguments", [("shop:create()",), ("shop:create", "--factory"), ("--factory", "shop:create")])
@@ -192,6 +201,26 @@ def test_wrong_options(run, tmp_path):
         "wrong:app has wrong options.\n\nCORSMiddleware: 2 problems in its options\n  - allow_origins="
     )
     assert "max_age=-1" in out
+
+
+def test_wrong_options_of_what_is_not_made_yet(run, tmp_path):
+    """Frameworks make their classes at the first connection; the check makes them now, and says what is wrong."""
+    (tmp_path / "later.py").write_text(
+        "from starlette.applications import Starlette\n"
+        "from starlette.routing import Mount\n"
+        "from asgi_middleware import CORSMiddleware, LoggingMiddleware, RequestBodyLimitMiddleware\n"
+        "inner = Starlette()\n"
+        "inner.add_middleware(RequestBodyLimitMiddleware, max_body_size=10, max_size=3)\n"
+        "app = Starlette(routes=[Mount('/inner', app=inner)])\n"
+        "app.add_middleware(CORSMiddleware, allow_origins='https://app.example')\n"
+        "app.add_middleware(LoggingMiddleware)\n",
+        encoding="utf-8",
+    )
+    status, out, err = run("check", "later:app")
+    assert (status, err) == (1, "")
+    assert "Nothing is in the wrong place.\n\nCORSMiddleware: " in out
+    assert "RequestBodyLimitMiddleware: " in out
+    assert "'max_size'" in out
 
 
 @pytest.mark.parametrize(
@@ -261,12 +290,12 @@ def test_versions(run):
     status, out, _ = run("--version")
     assert status == 0
     assert out.startswith(f"Python {platform.python_version()}, asgi-middleware {asgi_middleware.__version__}")
-    for distributions in cli.EXTRAS.values():
+    for distributions in named.EXTRAS.values():
         for distribution in distributions:
             try:
                 assert f", {distribution} {metadata.version(distribution)}" in out
             except metadata.PackageNotFoundError:
-                assert distribution not in out
+                assert not re.search(rf"\b{distribution} \d", out)
 
 
 def test_missing_extras_are_named(monkeypatch):
@@ -275,15 +304,15 @@ def test_missing_extras_are_named(monkeypatch):
     def version(distribution: str) -> str:
         raise metadata.PackageNotFoundError(distribution)
 
-    monkeypatch.setattr(cli.metadata, "version", version)
-    expected = "speed, otel" if sys.version_info >= (3, 14) else "zstd, speed, otel"
-    assert cli._versions().endswith(f"; extras not installed: {expected}")
+    monkeypatch.setattr(named.metadata, "version", version)
+    expected = f"psl, redis, {'' if sys.version_info >= (3, 14) else 'zstd, '}speed, otel"
+    assert named.versions().endswith(f"; extras not installed: {expected}")
 
 
 def test_the_extras_are_those_of_the_package():
     """The distributions of an extra are those that pyproject.toml names."""
     pyproject = tomllib.loads((TESTS.parent / "pyproject.toml").read_text(encoding="utf-8"))
-    for extra, distributions in cli.EXTRAS.items():
+    for extra, distributions in named.EXTRAS.items():
         required = pyproject["project"]["optional-dependencies"][extra]
         assert {re.match(r"[\w-]+", requirement)[0] for requirement in required} == set(distributions)
 
@@ -301,3 +330,55 @@ def test_any_name_on_any_terminal(run, tmp_path):
 def test_warnings_as_errors_do_not_hide_the_report(run):
     """``stack`` would raise at import when warnings are errors; the check shows the tree all the same."""
     assert run("check", "shop:app", PYTHONWARNINGS="error")[0] == 1
+
+
+class TestDemo:
+    pytestmark = pytest.mark.anyio
+
+    async def test_what_its_page_promises(self):
+        """Its page has a token that opens the guarded path; a failure is a problem document; metrics are there."""
+        app = make_app("http://127.0.0.1:8000", "a development key of at least 32 bytes")
+        page = (await ask(app)).body.decode()
+        token = re.search(r"Bearer (\S+)'", page)[1]
+        assert (await ask(app, path="/me")).status == 401
+        greeted = await ask(app, path="/me", headers=[(b"authorization", f"Bearer {token}".encode())])
+        assert greeted.json() == {"hello": "ada"}
+        assert (await ask(app, path="/fail", raise_exceptions=False)).json()["reason"] == "internal_error"
+        assert (await ask(app, "POST", "/list", body=b"x" * 10_001)).status == 413
+        assert (await ask(app, path="/elsewhere", headers=[(b"origin", b"https://app.example")])).status == 401
+        assert b"http_server_request_duration" in (await ask(app, path="/metrics")).body
+
+    def test_it_is_served_until_it_is_stopped(self):
+        """It says where it listens, answers there, and ends with status 0 on Ctrl-C."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "asgi_middleware", "demo", "--port", "0"],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            port = re.search(r"http://127\.0\.0\.1:(\d+)/", process.stderr.readline())[1]
+            connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=20)
+            connection.request("GET", "/")
+            assert b"curl -i" in connection.getresponse().read()
+            connection.close()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=20) == 0
+        finally:
+            process.kill()
+            process.communicate()
+
+    def test_a_port_that_is_taken(self, run):
+        """One line says so; the exit status is 1."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            status, out, err = run("demo", "--port", str(taken.getsockname()[1]))
+        assert (status, out) == (1, "")
+        assert err.startswith("Cannot listen on 127.0.0.1 port ")
+
+    def test_without_a_server(self, run, tmp_path):
+        """Without uvicorn one line says what to install; the exit status is 2."""
+        (tmp_path / "uvicorn.py").write_text("raise ImportError\n", encoding="utf-8")
+        status, out, err = run("demo", path=[str(tmp_path)])
+        assert (status, out) == (2, "")
+        assert err == "The demo needs a server: python -m pip install uvicorn\n"

@@ -1,24 +1,26 @@
-"""What the tables of the order say is so: each pair both ways round, and each clash, with real requests."""
+"""What the tables of the order say is so: each pair both ways round, and each clash, with real connections."""
 
 from __future__ import annotations
 
+import gzip
+from typing import Any
+
+import anyio
 import pytest
 import structlog
 
 import asgi_middleware
 from asgi_middleware._composition.order import PAIRS, RIVALS, TWICE
 from asgi_middleware.problems import Refusal
-from asgi_middleware.testing import http
+from asgi_middleware.testing import Result, drive, http, http_scope, websocket, websocket_scope
+from asgi_middleware.testing.driver import websocket_script
 
 pytestmark = pytest.mark.anyio
 
 ORIGIN = (b"origin", b"https://app.example")
 OTHER = (b"origin", b"https://other.example")
-PREFLIGHT = {"method": "OPTIONS", "headers": [ORIGIN, (b"access-control-request-method", b"PUT")]}
-TOO_LARGE = {"method": "POST", "headers": [ORIGIN, (b"content-length", b"99")], "body": b"x" * 99}
-NO_TOKEN = {"headers": [ORIGIN]}
-RAISES = {"path": "/open/raise", "headers": [ORIGIN]}
 TEXT = b"a long text " * 200
+FORWARDED = [(b"x-forwarded-for", b"192.0.2.7"), (b"x-forwarded-proto", b"http")]
 
 
 class SoldOut(Exception):
@@ -26,44 +28,118 @@ class SoldOut(Exception):
 
 
 async def app(scope, receive, send) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+        return
     if scope["path"] == "/open/raise":
         raise SoldOut
+    while (await receive()).get("more_body", False):
+        pass
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
     await send({"type": "http.response.body", "body": TEXT})
 
 
 @pytest.fixture
 def ask(wrap):
-    """Make a request to two classes around the app, and give the response with the access lines and the counts."""
+    """Make a request to two classes around the app, and give the response with the access lines and the counts.
+
+    A request is the keywords of ``http``, or a function that connects to the wrapped app.
+    """
 
     async def ask(*labels, options=None, app=app, request=None):
         wrapped = app
         for label in reversed(labels):
             wrapped = wrap(label, wrapped, **(options or {}).get(label, {}))
         with structlog.testing.capture_logs() as lines:
-            result = await http(wrapped, **{"raise_exceptions": False, **(request or {})})
+            if callable(request):
+                result = await request(wrapped)
+            else:
+                result = await http(wrapped, **{"raise_exceptions": False, **(request or {})})
         counted = {
             sample.labels["http_response_status_code"]: sample.value
             for family in wrap.registry.collect()
             for sample in family.samples
-            if sample.name == "http_server_request_duration_seconds_count"
+            if sample.name in {"http_server_request_duration_seconds_count", "websocket_server_handshakes_total"}
         }
-        return result, [line for line in lines if line["event"] == "http.request"], counted
+        return result, [line for line in lines if line["event"] in {"http.request", "websocket.session"}], counted
 
     return ask
 
 
+async def upload_slowly(wrapped) -> Result:
+    """Make a request whose body stops coming after its first byte."""
+    scope = http_scope("POST", "/open/slow", headers=[ORIGIN, (b"transfer-encoding", b"chunked")])
+    return await drive(wrapped, scope, [{"type": "http.request", "body": b"x", "more_body": True}])
+
+
+async def connect_from_elsewhere(wrapped) -> Result:
+    """Open a WebSocket from a page that may not do so."""
+    return await websocket(wrapped, headers=[OTHER, (b"host", b"app.example")])
+
+
+async def connect_twice(wrapped, first: str = "192.0.2.7", second: str = "192.0.2.7") -> Result:
+    """Open two WebSockets through a proxy, and give what became of the second while the first is open."""
+    opened, done = anyio.Event(), anyio.Event()
+
+    def scope(client: str) -> dict[str, Any]:
+        headers = [(b"x-forwarded-for", client.encode()), (b"x-forwarded-proto", b"http")]
+        return websocket_scope("/open/socket", headers=headers, client=("127.0.0.1", 1))
+
+    async def receive() -> dict[str, Any]:
+        if not opened.is_set():
+            return {"type": "websocket.connect"}
+        await done.wait()
+        return {"type": "websocket.disconnect", "code": 1000, "reason": ""}
+
+    async def send(message: dict[str, Any]) -> None:
+        assert message["type"] == "websocket.accept"
+        opened.set()
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wrapped, scope(first), receive, send)
+            await opened.wait()
+            result = await drive(wrapped, scope(second), [*websocket_script([])])
+            done.set()
+    return result
+
+
+async def connect_two_clients(wrapped) -> Result:
+    """Open two WebSockets of two clients behind one proxy, and give what became of the second."""
+    return await connect_twice(wrapped, second="192.0.2.8")
+
+
 HANDLERS = {"ProblemDetailsMiddleware": {"handlers": {SoldOut: Refusal(409, "sold_out")}}}
 REQUESTS = {
-    "CORSMiddleware": PREFLIGHT,
-    "RequestBodyLimitMiddleware": TOO_LARGE,
-    "JWTAuthMiddleware": NO_TOKEN,
-    "ProblemDetailsMiddleware": RAISES,
+    "BodyTimeoutMiddleware": upload_slowly,
+    "CORSMiddleware": {"method": "OPTIONS", "headers": [ORIGIN, (b"access-control-request-method", b"PUT")]},
     "CompressionMiddleware": {"headers": [(b"accept-encoding", b"gzip")]},
-    "LoggingMiddleware": {
-        "headers": [(b"x-forwarded-for", b"192.0.2.7"), (b"x-forwarded-proto", b"http")],
-        "client": ("127.0.0.1", 1),
+    "DecompressionMiddleware": {
+        "method": "POST",
+        "path": "/open/upload",
+        "headers": [ORIGIN, (b"content-encoding", b"unknown")],
+        "body": b"x",
     },
+    "HeaderLimitMiddleware": {"headers": [ORIGIN], "query_string": b"q" * 1_000},
+    "JWTAuthMiddleware": {"headers": [ORIGIN]},
+    "LoggingMiddleware": {"headers": FORWARDED, "client": ("127.0.0.1", 1)},
+    "ProblemDetailsMiddleware": {"path": "/open/raise", "headers": [ORIGIN]},
+    "RequestBodyLimitMiddleware": {
+        "method": "POST",
+        "headers": [ORIGIN, (b"content-length", b"99")],
+        "body": b"x" * 99,
+    },
+    "WebSocketMessageLimitMiddleware": connect_twice,
+    "WebSocketOriginMiddleware": connect_from_elsewhere,
+}
+
+SMALL_ONCE_INFLATED = {
+    "method": "POST",
+    "path": "/open/upload",
+    "headers": [(b"content-encoding", b"gzip"), (b"content-length", b"%d" % len(gzip.compress(b"tiny")))],
+    "body": gzip.compress(b"tiny"),
 }
 
 
@@ -72,7 +148,7 @@ def has_id(result, lines, counted) -> bool:
 
 
 def has_line(result, lines, counted) -> bool:
-    return [line.get("status") for line in lines] == [result.status]
+    return result.status in {line.get("status") for line in lines}
 
 
 def has_line_and_id(result, lines, counted) -> bool:
@@ -80,7 +156,7 @@ def has_line_and_id(result, lines, counted) -> bool:
 
 
 def is_counted(result, lines, counted) -> bool:
-    return counted == {str(result.status): 1}
+    return counted.get(str(result.status)) == 1
 
 
 def is_readable(result, lines, counted) -> bool:
@@ -93,6 +169,14 @@ def is_handled(result, lines, counted) -> bool:
 
 def knows_the_client(result, lines, counted) -> bool:
     return lines[0]["client"] == "192.0.2.7"
+
+
+def is_accepted(result, lines, counted) -> bool:
+    return result.types == ["websocket.accept"]
+
+
+def is_bounded(result, lines, counted) -> bool:
+    return result.status == 413
 
 
 def has_its_own_header(result, lines, counted) -> bool:
@@ -120,29 +204,35 @@ PROBES = {
     f"CORSMiddleware answers an exception first, with {NOT_HANDLED % 'its'}": is_handled,
     f"Starlette and FastAPI answer an exception first, with {NOT_HANDLED % 'their'}": is_handled,
     "the access line names the proxy as the client": knows_the_client,
+    "what comes in is not bounded, only what it inflates to": is_bounded,
+    "where it counts connections, every client has the proxy's address": is_accepted,
     "the request has its id by then, so that CorrelationIdMiddleware does nothing": has_its_own_header,
 }
 
 
+def request_of(pair):
+    special = {is_accepted: connect_two_clients, is_bounded: SMALL_ONCE_INFLATED}
+    return special.get(PROBES[pair.reason], REQUESTS[pair.inner])
+
+
+def options_of(pair):
+    if (pair.outer, pair.inner) == ("CorrelationIdMiddleware", "LoggingMiddleware"):
+        return {"CorrelationIdMiddleware": {"header_name": "X-Trace-Key"}}
+    return HANDLERS
+
+
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair.outer}-{pair.inner}")
 async def test_the_reason_of_a_pair_is_true(pair, ask):
-    """What the table says about the wrong order happens then, and does not happen in the right one."""
-    options = dict(HANDLERS)
-    if pair.outer == "CorrelationIdMiddleware" and pair.inner == "LoggingMiddleware":
-        options["CorrelationIdMiddleware"] = {"header_name": "X-Trace-Key"}
-    request = REQUESTS[pair.inner]
-    probe = PROBES[pair.reason]
-    assert probe(*await ask(pair.outer, pair.inner, options=options, request=request))
+    """What the table says about the wrong order does not happen in the right one."""
+    shown = await ask(pair.outer, pair.inner, options=options_of(pair), request=request_of(pair))
+    assert PROBES[pair.reason](*shown)
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair.outer}-{pair.inner}")
 async def test_the_wrong_order_has_the_consequence(pair, ask):
     """With the two classes swapped, the same request shows what the table warns of."""
-    options = dict(HANDLERS)
-    if pair.outer == "CorrelationIdMiddleware" and pair.inner == "LoggingMiddleware":
-        options["CorrelationIdMiddleware"] = {"header_name": "X-Trace-Key"}
-    probe = PROBES[pair.reason]
-    assert not probe(*await ask(pair.inner, pair.outer, options=options, request=REQUESTS[pair.inner]))
+    shown = await ask(pair.inner, pair.outer, options=options_of(pair), request=request_of(pair))
+    assert not PROBES[pair.reason](*shown)
 
 
 def test_no_probe_is_left_over():
@@ -174,12 +264,24 @@ async def test_two_recorders_count_once(ask):
     assert counted == {"200": 1}
 
 
+async def test_two_server_timings_are_one(ask, wrap):
+    """The header has the names of the outer copy alone [TWICE]."""
+    inner = wrap("ServerTimingMiddleware", app, total="inner")
+    result, _, _ = await ask("ServerTimingMiddleware", app=inner)
+    [timing] = result.header_all(b"server-timing")
+    assert b"inner" not in timing
+
+
 async def test_two_compressors_compress_once(ask, wrap):
-    """The outer copy decides alone: what it leaves plain stays plain [TWICE]."""
+    """One of the two encodes a body; inside a class that logs, what the outer one leaves plain stays plain [TWICE]."""
     inner = wrap("CompressionMiddleware", app)
+    accepting = {"headers": [(b"accept-encoding", b"gzip")]}
+    result, _, _ = await ask("CompressionMiddleware", app=inner, request=accepting)
+    assert result.header_all(b"content-encoding") == [b"gzip"]
+    assert gzip.decompress(result.body) == TEXT
     outer = {"CompressionMiddleware": {"exclude_content_types": ["text/plain"]}}
-    gzip = {"headers": [(b"accept-encoding", b"gzip")]}
-    result, _, _ = await ask("CompressionMiddleware", app=inner, options=outer, request=gzip)
+    labels = ("LoggingMiddleware", "CompressionMiddleware")
+    result, _, _ = await ask(*labels, app=inner, options=outer, request=accepting)
     assert result.header(b"content-encoding") is None
 
 
@@ -268,6 +370,7 @@ def test_every_clash_has_its_test():
         "CorrelationIdMiddleware",
         "LoggingMiddleware",
         "PrometheusMiddleware",
+        "ServerTimingMiddleware",
     }
     assert {(clash.first, clash.second) for clash in RIVALS} == {
         *(("CompressionMiddleware", label) for label in CODINGS),

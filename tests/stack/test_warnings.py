@@ -13,7 +13,7 @@ from typing import ClassVar
 from unittest import mock
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import asgi_middleware
@@ -237,11 +237,11 @@ class TestStrangeObjects:
     @pytest.mark.parametrize("name", STRANGE)
     def test_nothing_raises_and_everything_ends(self, name):
         """Whatever the object, the check gives a tuple: cycles, endless chains and attributes that raise included."""
-        for around in (lambda thing: thing, *WRAPPERS):
-            app = around(STRANGE[name]())
-            assert check_order(app) == ()
-            warn_about_order(app)
+        warn_about_order(STRANGE[name]())
+        for around in WRAPPERS:
+            assert check_order(around(STRANGE[name]())) == ()
 
+    @settings(max_examples=50)
     @given(st.sampled_from(sorted(STRANGE)), st.lists(st.sampled_from(WRAPPERS), max_size=6))
     def test_any_nesting(self, name, wrappers):
         """Things that look like frameworks, in any nesting, do not stop the check; a nested copy is all it finds."""

@@ -7,22 +7,33 @@ from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGISendCallab
 from asgiref.typing import Scope as AsgirefScope
 
 from asgi_middleware import (
+    BodyBudget,
+    BodyTimeoutMiddleware,
     CompressionMiddleware,
     ConfigurationError,
     CorrelationIdMiddleware,
     CORSMiddleware,
+    DecompressionMiddleware,
     Exchange,
+    HeaderLimitMiddleware,
     JWTAuthMiddleware,
     LoggingMiddleware,
     MetricsEndpoint,
+    Misplacement,
+    OrderWarning,
     ProblemDetailsMiddleware,
     PrometheusMiddleware,
     RequestBodyLimitMiddleware,
+    ServerTimingMiddleware,
+    WebSocketMessageLimitMiddleware,
+    WebSocketOriginMiddleware,
     __version__,
     add_fields,
+    check_order,
     layer,
     stack,
     timing,
+    warn_about_order,
 )
 
 KEY = "a development key of at least 32 bytes"
@@ -58,6 +69,13 @@ metrics = PrometheusMiddleware(compression)
 limit = RequestBodyLimitMiddleware(metrics, max_body_size=1024 * 1024)
 problems = ProblemDetailsMiddleware(limit)
 endpoint = MetricsEndpoint()
+inflated = DecompressionMiddleware(untyped_mappings, max_size=1024 * 1024, encodings=["gzip", "br"])
+budgeted = RequestBodyLimitMiddleware(inflated, max_body_size=1024, overrides={"/big": None}, budget=BodyBudget(10_000))
+in_time = BodyTimeoutMiddleware(budgeted, idle_timeout=5, total_timeout=None)
+short_heads = HeaderLimitMiddleware(in_time, max_header_count=50)
+messages = WebSocketMessageLimitMiddleware(short_heads, max_messages_per_second=2.5, key=lambda scope: scope["path"])
+origins = WebSocketOriginMiddleware(messages, allow_origins=["https://app.example"])
+timed = ServerTimingMiddleware(origins, enabled=lambda scope: scope["path"] == "/")
 
 composed = stack(
     untyped_mappings,
@@ -67,7 +85,12 @@ composed = stack(
     layer(CompressionMiddleware, minimum_size=1024),
 )
 
+misplaced: tuple[Misplacement, ...] = check_order(composed)
+category: type[UserWarning] = OrderWarning
+warn_about_order(composed)
+
 as_asgiref: ASGI3Application = problems
+as_asgiref_too: ASGI3Application = timed
 config = uvicorn.Config(composed)
 
 try:

@@ -1,4 +1,4 @@
-"""The bare ASGI app, without any framework: server-sent events and a WebSocket chat."""
+"""The bare ASGI app, without any framework: server-sent events, a chat, a WebSocket that lives as long as its token."""
 
 # ruff: noqa: ARG001 - an ASGI app takes scope, receive and send, whether it uses them or not
 
@@ -8,6 +8,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from asgi_middleware.auth import TokenError
 
 ROOM = Path(__file__).with_name("room.html").read_bytes()
 INTERVAL = 0.5
@@ -90,6 +92,31 @@ async def tell(text: str) -> None:
             await send({"type": "websocket.send", "text": text})
 
 
+async def session(scope: Any, receive: Any, send: Any) -> None:
+    """Repeat each text, and take a newer token in a message; JWTAuthMiddleware closes when the token ends."""
+    auth = scope["auth"]
+
+    async def say(kind: str, **more: object) -> None:
+        with suppress(OSError):  # closed meanwhile; the next receive says so
+            text = json.dumps({"type": kind, **more, "seconds_left": round(auth.expires_at - time.time(), 1)})
+            await send({"type": "websocket.send", "text": text})
+
+    await receive()  # websocket.connect
+    await send({"type": "websocket.accept"})
+    await say("hello", user=scope["user"].identity)
+    while (message := await receive())["type"] == "websocket.receive":
+        kind, _, text = (message.get("text") or "").partition(" ")
+        if kind != "token":
+            await say("echo", text=message.get("text"))
+            continue
+        try:
+            await auth.renew(text)
+        except TokenError as error:
+            await say("token_refused", reason=error.reason)
+        else:
+            await say("renewed")
+
+
 async def not_found(scope: Any, receive: Any, send: Any) -> None:
     """Answer 404, or close a WebSocket before it is accepted."""
     if scope["type"] == "websocket":
@@ -112,4 +139,5 @@ ROUTES = {
     ("http", "/bare/fail"): fail,
     ("http", "/bare/events"): events,
     ("websocket", "/bare/chat"): chat,
+    ("websocket", "/bare/session"): session,
 }

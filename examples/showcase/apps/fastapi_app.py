@@ -1,6 +1,7 @@
 """The FastAPI app: who am I, an upload, and a log call from a thread."""
 
 import asyncio
+import threading
 
 import structlog
 from fastapi import APIRouter, FastAPI, Request
@@ -43,6 +44,7 @@ async def thread() -> dict[str, str]:
 def _work() -> None:
     with timing("work"):
         log.info("working in a thread", framework="FastAPI")
+        add_fields(worked_in=threading.current_thread().name)  # in the access line, from a thread, too
 
 
 @router.get("/fail")

@@ -1,4 +1,4 @@
-"""The front, in Starlette: the start page, the tokens, the health check."""
+"""The front, in Starlette: the console, the lines to try with curl, the tokens, the health check."""
 
 # ruff: noqa: ARG001 - a handler takes the request, whether it uses it or not
 
@@ -8,13 +8,14 @@ from string import Template
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from examples.showcase import tokens
+from examples.showcase.console import app as console
 from examples.showcase.steps import Step, steps
 
-PAGE = Template(Path(__file__).with_name("start.html").read_text(encoding="utf-8"))
+PAGE = Template(Path(__file__).with_name("curl.html").read_text(encoding="utf-8"))
 ITEM = Template(
     '<li id="$name"><h3>$title</h3><pre><code>$command</code></pre>'
     '<p><b class="status">$status</b> <span class="expect">$expect</span></p></li>'
@@ -22,12 +23,11 @@ ITEM = Template(
 NOT_STORED = {"cache-control": "no-store"}
 
 
-async def start(request: Request) -> HTMLResponse:
+async def curl(request: Request) -> Response:
     """Show what to try, each line with a token that is good for an hour."""
-    base = base_url(request)
+    base = console.base_url(request)
     items = "\n".join(item(step) for step in steps(base, tokens.issue(), tokens.issue(scope="admin")))
-    page = PAGE.substitute(base=escape(base), warning=escape(tokens.WARNING), steps=items)
-    return HTMLResponse(page, headers=NOT_STORED)
+    return console.page(request, PAGE.substitute(base=escape(base), warning=escape(tokens.WARNING), steps=items))
 
 
 def item(step: Step) -> str:
@@ -35,24 +35,19 @@ def item(step: Step) -> str:
     return ITEM.substitute({name: escape(str(value)) for name, value in step._asdict().items()})
 
 
-def base_url(request: Request) -> str:
-    """Give the address that the server listens on, which no Host header can change."""
-    host, port = request.scope["server"]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
 async def token(request: Request) -> JSONResponse:
-    """Give a token to whoever asks: ``/token?user=ada&scope=admin``."""
-    user, scope = request.query_params.get("user", "ada"), request.query_params.get("scope", "")
+    """Give a token to whoever asks: ``/token?user=ada&scope=admin&lifetime=60``."""
+    query = request.query_params
+    user, scope, lifetime = query.get("user", "ada"), query.get("scope", ""), query.get("lifetime", tokens.LIFETIME)
     try:
-        signed = tokens.issue(user, scope)
+        signed = tokens.issue(user, scope, int(lifetime))
     except ValueError as error:
         return JSONResponse({"error": "invalid_request", "error_description": str(error)}, 400, NOT_STORED)
     answer = {
         "warning": tokens.WARNING,
         "access_token": signed,
         "token_type": "Bearer",
-        "expires_in": tokens.LIFETIME,
+        "expires_in": int(lifetime),
         "scope": scope,
     }
     return JSONResponse(answer, headers=NOT_STORED)
@@ -64,5 +59,10 @@ async def health(request: Request) -> JSONResponse:
 
 
 app = Starlette(
-    routes=[Route("/", start), Route("/token", token, methods=["GET", "POST"]), Route("/health", health)],
+    routes=[
+        *console.ROUTES,
+        Route("/curl", curl),
+        Route("/token", token, methods=["GET", "POST"]),
+        Route("/health", health),
+    ],
 )

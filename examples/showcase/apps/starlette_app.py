@@ -26,13 +26,28 @@ async def catalog(request: Request) -> JSONResponse:
     return JSONResponse(CATALOG)
 
 
+async def partners(request: Request) -> JSONResponse:
+    """Answer whoever asks; which pages may read it is another question, see stack.py."""
+    return JSONResponse({"prices": "for partners"})
+
+
 async def fail(request: Request) -> JSONResponse:
     """Raise what nobody catches."""
     raise RuntimeError("this text stays in the log")
 
 
 app = Starlette(
-    routes=[Mount("/starlette", routes=[Route("/me", me), Route("/catalog", catalog), Route("/fail", fail)])],
+    routes=[
+        Mount(
+            "/starlette",
+            routes=[
+                Route("/me", me),
+                Route("/catalog", catalog),
+                Route("/fail", fail),
+                Route("/partners", partners, methods=["GET", "PUT"]),
+            ],
+        )
+    ],
     # Starlette answers an unhandled exception itself, in plain text. Inside of it, this class is asked first.
     middleware=[Middleware(ProblemDetailsMiddleware)],
 )

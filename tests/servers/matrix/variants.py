@@ -48,8 +48,9 @@ class Variant:
         return {name: version(name) for name in (self.server, *self.parts)}
 
     @contextmanager
-    def running(self, log: Path, stop: signal.Signals = signal.SIGINT) -> Iterator[Server]:
-        with running(self.command, log, by_port=self.by_port, stop=stop) as server:
+    def running(self, log: Path, stop: signal.Signals = signal.SIGINT, target: str = TARGET) -> Iterator[Server]:
+        command = [target if part == TARGET else part for part in self.command]
+        with running(command, log, by_port=self.by_port, stop=stop) as server:
             yield server
 
 
