@@ -1,11 +1,13 @@
 """What the documents show is so: code runs, commands exist, links lead somewhere."""
 
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +32,43 @@ for attempt in sys.argv[1:]:
     result = anyio.run(lambda: http(app, method, path, headers=[(b"host", b"localhost")]))
     assert result.status == int(status), (attempt, result.status, result.body)
 """
+
+
+@pytest.fixture(scope="session")
+def run_block() -> Iterator[Callable[..., tuple[int, str]]]:
+    """Run code with arguments in a process of its own; give its exit status and what it wrote to standard error."""
+    # The package under test comes first, then a Django project for the blocks that are about one.
+    path = os.pathsep.join([str(Path(asgi_middleware.__file__).parents[1]), str(Path(__file__).with_name("site"))])
+    flags = [sys.executable, "-P", "-W", "error::DeprecationWarning:__main__"]
+    environment = {**os.environ, "PYTHONPATH": path}
+    if not hasattr(os, "fork"):
+
+        def run(code: str, *arguments: str) -> tuple[int, str]:
+            result = subprocess.run(
+                [*flags, "-c", code, *arguments],
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=50,
+                check=False,
+            )
+            return result.returncode, result.stderr
+
+        yield run
+        return
+    runner = Path(__file__).with_name("run_blocks.py")
+    with subprocess.Popen(
+        [*flags, str(runner)], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+
+        def ask(code: str, *arguments: str) -> tuple[int, str]:
+            process.stdin.write(f"{json.dumps({'code': code, 'arguments': arguments})}\n")
+            process.stdin.flush()
+            answer = json.loads(process.stdout.readline())
+            return answer["status"], answer["errors"]
+
+        yield ask
+        process.stdin.close()
 
 
 class Block(NamedTuple):
@@ -64,20 +103,24 @@ def anchors(document: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("block", blocks("python", "py"))
-def test_a_python_block_runs(block: Block) -> None:
+def test_a_python_block_runs(block: Block, run_block: Callable[..., tuple[int, str]]) -> None:
     """A Python block of a document runs by itself, and its app answers as the comments below it say."""
     code = f"{block.code}\n{DRIVER if block.tries else ''}"
-    # The package under test comes first, then a Django project for the blocks that are about one.
-    path = os.pathsep.join([str(Path(asgi_middleware.__file__).parents[1]), str(Path(__file__).with_name("site"))])
-    result = subprocess.run(
-        [sys.executable, "-P", "-W", "error::DeprecationWarning:__main__", "-c", code, *block.tries],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
+    status, errors = run_block(code, *block.tries)
+    assert status == 0, errors
+
+
+def test_a_block_that_fails_is_seen(run_block: Callable[..., tuple[int, str]]) -> None:
+    """What a block raises is a failure with its traceback, and the next block knows nothing of it."""
+    status, errors = run_block(
+        "import asgi_middleware, sys\nleft = 1\nassert sys.argv[1:] == ['GET / 200']", "GET / 200"
     )
-    assert result.returncode == 0, result.stderr
+    assert (status, errors) == (0, "")
+    status, errors = run_block("print(left)")
+    assert status == 1
+    assert "NameError: name 'left' is not defined" in errors
+    assert run_block("raise SystemExit(3)")[0] == 3
+    assert "DeprecationWarning" in run_block("import warnings; warnings.warn('old', DeprecationWarning)")[1]
 
 
 def test_every_comment_that_looks_like_a_try_is_one() -> None:
