@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import time
 import uuid
@@ -129,3 +130,31 @@ class BaseHTTPStructlogRecipe(BaseHTTPMiddleware):
             user_agent=request.headers.get("user-agent"),
         )
         return response
+
+
+class GunzipRecipe:
+    """The usual recipe for encoded request bodies: read all, call ``gzip.decompress``, give it to the app at once."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Decode one request, without any bound."""
+        if scope["type"] != "http" or (b"content-encoding", b"gzip") not in scope["headers"]:
+            await self.app(scope, receive, send)
+            return
+        pieces = []
+        while True:
+            message = await receive()
+            pieces.append(message.get("body", b""))
+            if not message.get("more_body"):
+                break
+        body = gzip.decompress(b"".join(pieces))
+        headers = [pair for pair in scope["headers"] if pair[0] not in {b"content-encoding", b"content-length"}]
+        headers.append((b"content-length", b"%d" % len(body)))
+        given = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+        async def receive_decoded() -> Any:
+            return next(given, None) or await receive()
+
+        await self.app({**scope, "headers": headers}, receive_decoded, send)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -238,6 +239,18 @@ UPLOAD = Scenario(
     method="POST",
     headers=((b"content-length", b"2048"), (b"content-type", b"application/json")),
     request_body=(b"x" * 2048,),
+    reads_body=True,
+)
+_ENCODED = gzip.compress(JSON_50K[:2047] + b"]", mtime=0)
+ENCODED_UPLOAD = Scenario(
+    "POST, 2 KB JSON in gzip",
+    method="POST",
+    headers=(
+        (b"content-length", b"%d" % len(_ENCODED)),
+        (b"content-type", b"application/json"),
+        (b"content-encoding", b"gzip"),
+    ),
+    request_body=(_ENCODED,),
     reads_body=True,
 )
 UPLOAD_IN_CHUNKS = Scenario(

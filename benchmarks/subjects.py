@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from asgi_middleware.logging import configure_structlog
@@ -89,6 +90,8 @@ OUR_CORS = Subject("asgi_middleware.cors:CORSMiddleware", CORS)
 THEIR_CORS = Subject("starlette.middleware.cors:CORSMiddleware", CORS)
 ASGI_CORS = Subject("asgi_cors:asgi_cors", {"hosts": ORIGINS, "methods": ["PUT"], "headers": ["content-type"]})
 OUR_CODINGS = "asgi_middleware.compression:CompressionMiddleware"
+OUR_INFLATING = Subject("asgi_middleware.compression:DecompressionMiddleware")
+GUNZIP_RECIPE = Subject("benchmarks.recipes:GunzipRecipe", label="gzip.decompress recipe")
 STARLETTE_GZIP = Subject("starlette.middleware.gzip:GZipMiddleware", {"compresslevel": 6})
 BODY_LIMIT: dict[str, Any] = {"max_body_size": 1_000_000}
 BROTLI_ASGI = Subject("brotli_asgi:BrotliMiddleware", {"quality": 4})
@@ -164,6 +167,14 @@ def rows() -> list[Row]:
             Row("body clock", scenario, Subject("asgi_middleware.limits:BodyTimeoutMiddleware"), (BODY_LIMIT_BESIDE,))
             for scenario in (scenarios.SIMPLE, scenarios.UPLOAD)
         ),
+        *(
+            Row("decompression", scenario, OUR_INFLATING, (peer,))
+            for scenario, peer in (
+                (scenarios.SIMPLE, BODY_LIMIT_BESIDE),
+                (scenarios.UPLOAD, BODY_LIMIT_BESIDE),
+                (scenarios.ENCODED_UPLOAD, GUNZIP_RECIPE),
+            )
+        ),
         Row("head limit", scenarios.SIMPLE, Subject("asgi_middleware.limits:HeaderLimitMiddleware")),
         Row("WebSocket limits", scenarios.ECHO, Subject("asgi_middleware.limits:WebSocketMessageLimitMiddleware")),
         *(row for coding in ("gzip", "br", "zstd") for row in _codings(coding)),
@@ -172,9 +183,13 @@ def rows() -> list[Row]:
 
 def _codings(coding: str) -> Iterator[Row]:
     concern = {"gzip": "gzip 6", "br": "brotli 4", "zstd": "zstd 3"}[coding]
-    peers = {"gzip": (STARLETTE_GZIP,), "br": (BROTLI_ASGI,), "zstd": (ZSTD_ASGI,)}[coding]
-    for scenario in (*UNCOMPRESSED, scenarios.SIMPLE, scenarios.LARGE, scenarios.STREAM):
-        yield Row(concern, scenario, Subject(OUR_CODINGS, {"encodings": [coding]}), (_compress(coding), *peers))
+    peers = (_compress(coding), {"gzip": STARLETTE_GZIP, "br": BROTLI_ASGI, "zstd": ZSTD_ASGI}[coding])
+    bodies = (scenarios.SIMPLE, scenarios.LARGE, scenarios.STREAM)
+    for scenario in (*UNCOMPRESSED, *bodies):
+        yield Row(concern, scenario, Subject(OUR_CODINGS, {"encodings": [coding], "gzip_backend": "zlib"}), peers)
+    if coding == "gzip" and find_spec("isal") is not None:
+        for scenario in bodies:
+            yield Row("gzip 6 by ISA-L", scenario, Subject(OUR_CODINGS, {"encodings": ["gzip"]}), peers)
 
 
 def _compress(coding: str) -> Subject:

@@ -54,6 +54,7 @@ TARGETS = (
         for peer, share in peers
     ),
     Target("gzip 6", "GET, 2 KB JSON", _COMPRESS, 0.85),
+    Target("gzip 6 by ISA-L", "GET, 2 KB JSON", _COMPRESS, 0.6),
     Target("brotli 4", "GET, 2 KB JSON", _COMPRESS, 0.9),
     Target("zstd 3", "GET, 2 KB JSON", _COMPRESS, 0.6),
     Target("six idle classes", "WebSocket, 10 echoes", "6 pass-through wrappers", 1.5),
