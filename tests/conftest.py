@@ -1,4 +1,4 @@
-"""What all tests share: the two event loops, and no silent skips in CI."""
+"""What all tests share: the two event loops, no silent skips in CI, and which folders need more than Python."""
 
 import os
 from collections.abc import Generator
@@ -7,6 +7,19 @@ import hypothesis
 import pytest
 
 IN_CI = bool(os.environ.get("CI"))
+
+# Each folder is collected only where tox sets its variable, in the environment of the same name, after
+# .ci/install-tools brought what it needs. What is missing then is an error, never a skip.
+NEEDS_MORE = {
+    "browser": "ASGI_MIDDLEWARE_BROWSER",
+    "clients": "ASGI_MIDDLEWARE_CLIENTS",
+    "fuzz": "ASGI_MIDDLEWARE_FUZZ",
+    "identity": "ASGI_MIDDLEWARE_IDENTITY",
+    "prometheus": "ASGI_MIDDLEWARE_PROMETHEUS",
+    "redis": "ASGI_MIDDLEWARE_REDIS",
+    "system": "ASGI_MIDDLEWARE_SYSTEM_TOOLS",
+}
+collect_ignore = [folder for folder, variable in NEEDS_MORE.items() if not os.environ.get(variable)]
 
 # No deadline: on a shared machine a slow example is not a finding. In CI the same examples every time.
 hypothesis.settings.register_profile("house", deadline=None, derandomize=IN_CI)

@@ -1,12 +1,7 @@
-"""Tests in Chromium; collected only where they are asked for by name.
-
-``tox run -e browser`` sets the variable, and ``.ci/install-tools chromium`` installs the browser. A browser that is
-missing then is an error, never a skip.
-"""
+"""Tests in Chromium, which ``.ci/install-tools chromium`` installs."""
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 
@@ -14,8 +9,6 @@ import pytest
 from browsing import empty_page
 from playwright.sync_api import Browser, Page, sync_playwright
 from sites import Site, serving
-
-collect_ignore_glob = [] if os.environ.get("ASGI_MIDDLEWARE_BROWSER") else ["test_*.py"]
 
 # The browser talks to loopback and to nobody else: no updates, no field trials, no look-ups.
 FLAGS = [

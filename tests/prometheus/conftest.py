@@ -1,17 +1,11 @@
-"""A real Prometheus server on a loopback port; collected only where it is asked for by name.
-
-``tox run -e prometheus`` sets the variable, and ``.ci/install-tools prometheus`` installs the server and promtool.
-Where they are missing then, that is an error, never a skip.
-"""
+"""A real Prometheus server on a loopback port; ``.ci/install-tools prometheus`` installs it, and promtool."""
 
 import asyncio
-import os
 import threading
 from queue import Queue
 
 import pytest
 
-collect_ignore_glob = [] if os.environ.get("ASGI_MIDDLEWARE_PROMETHEUS") else ["test_*.py"]
 TRAFFIC_SECONDS = 8
 
 

@@ -1,10 +1,5 @@
-"""A real Redis server on a loopback port; collected only where it is asked for by name.
+"""A real Redis server on a loopback port; ``.ci/install-tools redis-server`` installs it."""
 
-``tox run -e redis`` sets the variable, and ``.ci/install-tools redis-server`` installs the server. Where it is missing
-then, that is an error, never a skip.
-"""
-
-import os
 import signal
 import socket
 import subprocess
@@ -12,7 +7,6 @@ import time
 
 import pytest
 
-collect_ignore_glob = [] if os.environ.get("ASGI_MIDDLEWARE_REDIS") else ["test_*.py"]
 START_SECONDS = 10
 
 

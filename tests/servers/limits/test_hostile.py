@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+import requests
 from limits.service import LIMIT
 from matrix.variants import ALL, Variant
 from processes import HOST, Server
@@ -206,7 +207,6 @@ def test_what_clients_see(server: Server, client: str, chunked: bool) -> None:
     if client == "httpx":
         status = httpx.post(url, content=body, timeout=20, trust_env=False).status_code
     elif client == "requests":
-        requests = pytest.importorskip("requests")
         with requests.Session() as session:
             session.trust_env = False
             status = session.post(url, data=body, timeout=20).status_code
