@@ -13,11 +13,20 @@ from benchmarks import stacks
 from benchmarks.compare import OURS
 from benchmarks.growth import curves, misses
 from benchmarks.measure import measure
-from benchmarks.report import COSTS_HEAD, costs_lines, curves_table, loads_table, plots, targets_table, write_into
+from benchmarks.report import (
+    COSTS_HEAD,
+    costs_lines,
+    curves_table,
+    load_targets_table,
+    loads_table,
+    plots,
+    targets_table,
+    write_into,
+)
 from benchmarks.result import CostRecord, CurveRecord, LoadRecord, Result
 from benchmarks.scenarios import App
 from benchmarks.shapes import NOTHING, SEND_ONLY, pass_through, wrap_send
-from benchmarks.sockets import SERVERS, over_sockets
+from benchmarks.sockets import LOADS, SERVERS, over_sockets
 from benchmarks.subjects import Row, rows
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +51,7 @@ def main() -> None:
         print("", *curves_table(result.curves), sep="\n", flush=True)
     if not wanted and not arguments.no_sockets:
         result.loads += loads(quick=quick)
-        print("", *loads_table(result.loads), sep="\n", flush=True)
+        print("", *loads_table(result.loads), "", *load_targets_table(result), sep="\n", flush=True)
     if arguments.result:
         result.write(arguments.result)
     if arguments.document:
@@ -94,10 +103,10 @@ def loads(*, quick: bool) -> Iterator[LoadRecord]:
         print("\nleft out: servers under load (wrk is not installed; see .ci/install-tools)", file=sys.stderr)
         return
     for server in SERVERS:
-        for codec in (False, True):
-            found = over_sockets(server, codec=codec, rounds=1 if quick else 5, seconds=1 if quick else 2)
-            for stack, load in found.items():
-                yield LoadRecord(server, codec, stack, **asdict(load))
+        for load in LOADS:
+            found = over_sockets(server, load, rounds=1 if quick else 5, seconds=1 if quick else 2)
+            for stack, seen in found.items():
+                yield LoadRecord(server, load, stack, **asdict(seen))
 
 
 if __name__ == "__main__":

@@ -5,20 +5,24 @@ A curve is flat or linear, and says which; what a curve claims is checked by `mi
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Literal
 
 from asgi_middleware.auth import JWTAuthMiddleware
+from asgi_middleware.compression import CompressionMiddleware
 from asgi_middleware.cors import CORSMiddleware
-from asgi_middleware.limits import RequestBodyLimitMiddleware
+from asgi_middleware.limits import RequestBodyLimitMiddleware, WebSocketMessageLimitMiddleware
 from asgi_middleware.logging import CorrelationIdMiddleware, LoggingMiddleware
 from asgi_middleware.metrics import PrometheusMiddleware
 from benchmarks import scenarios
-from benchmarks.measure import Cost, measure
-from benchmarks.scenarios import App, Exchanged, Scenario
+from benchmarks.measure import Beside, Cost, measure
+from benchmarks.scenarios import App, Echo, Exchanged, Scenario
 from benchmarks.shapes import wrap_send
+from benchmarks.stacks import full, ours
 from benchmarks.subjects import TOKEN, with_token
 
 Point = tuple[int, Cost]
@@ -37,6 +41,7 @@ class Curve:
         sizes: The sizes, smallest first.
         shape: What is promised.
         make: Gives the request and the wrapped app of one size.
+        beside: Gives what goes on beside the requests, for one size; see :func:`benchmarks.measure.measure`.
     """
 
     name: str
@@ -44,13 +49,16 @@ class Curve:
     sizes: Sequence[int]
     shape: Literal["flat", "linear"]
     make: Callable[[int], tuple[Exchanged, App]]
+    beside: Callable[[int], Beside] | None = None
 
     def measure(self, *, rounds: int, requests: int) -> list[Point]:
         """Measure every size."""
         points = []
         for size in self.sizes:
             scenario, app = self.make(size)
-            points.append((size, measure(scenario, {"": app}, rounds=rounds, requests=requests)[""]))
+            beside = self.beside(size) if self.beside else None
+            costs = measure(scenario, {"": app}, rounds=rounds, requests=requests, beside=beside)
+            points.append((size, costs[""]))
         return points
 
 
@@ -88,6 +96,8 @@ def curves() -> Iterator[Curve]:
     yield Curve("JWT", "exempt paths", (1, 10, 100, 1000), "flat", _exempt)
     yield Curve("access log", "excluded paths", (1, 10, 100, 1000), "flat", _excluded)
     yield Curve("body limit", "chunks of a body", (1, 10, 50, 100), "linear", _chunks)
+    yield Curve("zstd 3", "bytes of a body", (2_000, 20_000, 50_000, 200_000), "linear", _body)
+    yield Curve("whole stack", "open WebSockets", (1, 100, 1000, 10_000), "flat", _stack_on_a_loop, _open)
 
 
 def _headers(wrap: Callable[[App], App], size: int) -> tuple[Exchanged, App]:
@@ -176,3 +186,30 @@ def _chunks(size: int) -> tuple[Exchanged, App]:
     length = (b"content-length", b"%d" % (1024 * size))
     scenario = replace(scenarios.UPLOAD, headers=(length,), request_body=(b"x" * 1024,) * size)
     return scenario, _limit(scenario.app())
+
+
+def _body(size: int) -> tuple[Exchanged, App]:
+    scenario = replace(
+        scenarios.SIMPLE, response_body=(scenarios.JSON_2K * (size // len(scenarios.JSON_2K) + 1))[:size]
+    )
+    return scenario, CompressionMiddleware(scenario.app(), encodings=["zstd"])
+
+
+def _stack_on_a_loop(_: int) -> tuple[Exchanged, App]:
+    scenario = full(codec=False)
+    http, websocket = scenario.app(), scenarios.ECHO.app()
+
+    async def both(scope: Any, receive: Any, send: Any) -> None:
+        await (http if scope["type"] == "http" else websocket)(scope, receive, send)
+
+    return scenario, ours(WebSocketMessageLimitMiddleware(both, idle_timeout=60), codec=False, log=os.devnull)
+
+
+def _open(size: int) -> Beside:
+    """Hold `size` WebSockets open, each with an idle time-out, while other requests come and go."""
+    request = Echo("open", messages=0, headers=full(codec=False).headers, stays=True).request()
+
+    def beside(app: App) -> list[asyncio.Task[None]]:
+        return [asyncio.create_task(request(app)) for _ in range(size)]
+
+    return beside

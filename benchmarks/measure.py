@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from statistics import median, quantiles
 from time import process_time_ns
 from typing import Any
@@ -19,6 +20,7 @@ from benchmarks.instructions import COUNTER
 from benchmarks.scenarios import App, Exchanged
 
 BARE = "bare app"
+Beside = Callable[[App], Sequence[asyncio.Task[None]]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class Cost:
     instructions: float | None
 
 
-def measure(scenario: Exchanged, subjects: Mapping[str, App], *, rounds: int, requests: int) -> dict[str, Cost]:
+def measure(
+    scenario: Exchanged, subjects: Mapping[str, App], *, rounds: int, requests: int, beside: Beside | None = None
+) -> dict[str, Cost]:
     """Measure every subject in `scenario`.
 
     Args:
@@ -44,10 +48,12 @@ def measure(scenario: Exchanged, subjects: Mapping[str, App], *, rounds: int, re
         subjects: Wrapped apps by name; the bare app is added here.
         rounds: How often all subjects take their turn.
         requests: How many requests make one turn.
+        beside: Is given the app, and makes what goes on beside the requests on the event loop of a turn; what making it
+            costs is not counted. Only for scenarios that run on one.
     """
     apps = {BARE: scenario.app(), **subjects}
     request = scenario.request()
-    turn = _turn_on_a_loop if scenario.waits else _turn
+    turn = partial(_turn_on_a_loop, beside=beside) if scenario.waits else _turn
     for app in apps.values():
         Context().run(turn, request, app, requests)
     samples: dict[str, list[tuple[float, float]]] = {name: [] for name in apps}
@@ -67,11 +73,21 @@ def _cost(turns: list[tuple[float, float]], bare: list[tuple[float, float]]) -> 
 
 
 def _turn_on_a_loop(
-    request: Callable[[App], Coroutine[Any, Any, None]], app: App, requests: int
+    request: Callable[[App], Coroutine[Any, Any, None]], app: App, requests: int, *, beside: Beside | None
 ) -> tuple[float, float]:
     """Do as `_turn`, on an event loop: for subjects that make tasks of their own."""
 
     async def turn() -> tuple[float, float]:
+        tasks = beside(app) if beside else ()
+        await asyncio.sleep(0)
+        try:
+            return await requests_alone()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def requests_alone() -> tuple[float, float]:
         counted = COUNTER.read() or 0
         begun = process_time_ns()
         for _ in range(requests):

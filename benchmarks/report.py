@@ -10,7 +10,7 @@ from typing import Final
 from benchmarks.compare import OURS
 from benchmarks.result import CostRecord, CurveRecord, LoadRecord, Result
 from benchmarks.shapes import NOTHING, SEND_ONLY
-from benchmarks.targets import instruction_ratio, outcomes
+from benchmarks.targets import instruction_ratio, load_outcomes, outcomes
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 # Ahead of every peer is the aim: a ratio above this is marked.
@@ -33,6 +33,7 @@ def page(result: Result) -> str:
     ]
     if result.loads:
         parts.append("## Over sockets\n\n" + "\n".join(loads_table(result.loads)))
+        parts.append("\n".join(load_targets_table(result)))
     return "\n\n".join(parts)
 
 
@@ -54,6 +55,17 @@ def targets_table(result: Result) -> Iterator[str]:
         holds = "yes" if outcome.held else "**no**"
         cells = target.concern, target.scenario, target.peer, target.at_most, f"{outcome.time:.2f}", counted, holds
         yield f"| {' | '.join(map(str, cells))} |"
+
+
+def load_targets_table(result: Result) -> Iterator[str]:
+    """Give the targets of the servers under load, each with what was measured."""
+    yield "| server | load | ours to | figure | at least | at most | ratio | holds |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for server, target, ratio in load_outcomes(result):
+        figure = {"requests_a_second": "a second", "p99_us": "p99"}[target.figure]
+        bounds = ("" if bound is None else f"{bound:g}" for bound in (target.at_least, target.at_most))
+        cells = server, target.load, target.peer, figure, *bounds, f"{ratio:.2f}"
+        yield f"| {' | '.join(cells)} | {'yes' if target.held_by(ratio) else '**no**'} |"
 
 
 def costs_lines(costs: list[CostRecord]) -> Iterator[str]:
@@ -100,15 +112,15 @@ def curves_table(curves: list[CurveRecord]) -> Iterator[str]:
 
 def loads_table(loads: list[LoadRecord]) -> Iterator[str]:
     """Give what the servers did under load."""
-    yield "| server | codec | stack | requests/s | of the bare app | server CPU us | p50 us | p99 us | MiB |"
+    yield "| server | load | stack | a second | of the bare app | server CPU us | p50 us | p99 us | MiB |"
     yield "|---|---|---|---|---|---|---|---|---|"
-    for _, records in groupby(loads, key=lambda load: (load.server, load.codec)):
+    for _, records in groupby(loads, key=lambda load: (load.server, load.load)):
         stacks = list(records)
         for load in stacks:
             share = load.requests_a_second / stacks[0].requests_a_second
             cells = (
                 load.server,
-                "zstd / gzip" if load.codec else "none",
+                load.load,
                 load.stack,
                 f"{load.requests_a_second:,.0f}",
                 f"{share:.2f}",

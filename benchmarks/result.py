@@ -69,7 +69,7 @@ class LoadRecord:
     """What one server did with one stack."""
 
     server: str
-    codec: bool
+    load: str
     stack: str
     requests_a_second: float
     cpu_us: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -157,12 +158,14 @@ class Echo:
         messages: How many messages the client sends.
         headers: Headers besides those of a browser.
         waits: As for HTTP.
+        stays: Whether the client stays, silent, after its messages, instead of leaving.
     """
 
     name: str
     messages: int
     headers: tuple[tuple[bytes, bytes], ...] = ()
     waits: bool = False
+    stays: bool = False
 
     def app(self) -> App:
         """Give an app that accepts and echoes."""
@@ -176,7 +179,7 @@ class Echo:
         return bare
 
     def request(self) -> Callable[[App], Coroutine[Any, Any, None]]:
-        """Give a function that holds one session, as a coroutine that never really waits."""
+        """Give a function that holds one session, as a coroutine that waits for nothing, unless the client stays."""
         scope = {
             "type": "websocket",
             "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -202,7 +205,10 @@ class Echo:
             script = iter(messages)
 
             async def receive() -> Any:
-                return next(script, {"type": "websocket.disconnect", "code": 1000})
+                message = next(script, None)
+                if message is None and self.stays:
+                    await asyncio.get_running_loop().create_future()
+                return message or {"type": "websocket.disconnect", "code": 1000}
 
             async def send(message: Any) -> None:
                 return None

@@ -1,11 +1,13 @@
 """Over real sockets: one server process on one core, the load from another, every stack in turn, round after round.
 
-What repeats is the server's CPU time a request; requests a second and latencies are what a user would see on this
-machine at that moment. Needs ``wrk`` (Debian's package).
+The loads: 2 KB of JSON, the same encoded, and small WebSocket messages that come back. What repeats is the server's CPU
+time a request (or message); requests a second and latencies are what a user would see on this machine at that moment.
+Needs ``wrk`` (Debian's package).
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -28,6 +30,8 @@ SERVERS: Final = {
     "uvicorn": ["uvicorn", "--host", "127.0.0.1", "--no-access-log", "--log-level", "error", "--lifespan", "off"],
     "granian": ["granian", "--interface", "asginl", "--host", "127.0.0.1", "--no-access-log", "--log-level", "error"],
 }
+JSON, ENCODED, MESSAGES = "2 KB JSON", "2 KB JSON, zstd / gzip", "WebSocket messages"
+LOADS: Final = (JSON, ENCODED, MESSAGES)
 ROOT: Final = Path(__file__).parents[1]
 CONNECTIONS: Final = 16
 _UNITS: Final = {"us": 1.0, "ms": 1e3, "s": 1e6}
@@ -39,9 +43,9 @@ class Load:
     """What one server did under load.
 
     Attributes:
-        requests_a_second: Requests answered a second.
-        cpu_us: Microseconds of CPU that the server spent on a request.
-        p50_us: Median latency in microseconds.
+        requests_a_second: Requests or messages answered a second.
+        cpu_us: Microseconds of CPU that the server spent on one.
+        p50_us: Median latency in microseconds, for messages that of a window of them.
         p99_us: 99th percentile of the latency in microseconds.
         memory_mib: Resident memory of the server and its children after the load.
     """
@@ -53,12 +57,12 @@ class Load:
     memory_mib: float
 
 
-def over_sockets(server: str, *, codec: bool, rounds: int, seconds: float) -> dict[str, Load]:
+def over_sockets(server: str, load: str, *, rounds: int, seconds: float) -> dict[str, Load]:
     """Put every stack under load on `server`; the medians of all rounds."""
     found: dict[str, list[Load]] = {name: [] for name in OVER_SOCKETS}
     for _ in range(rounds):
         for name in OVER_SOCKETS:
-            found[name].append(_one(server, name, codec=codec, seconds=seconds))
+            found[name].append(_one(server, name, load, seconds))
     return {name: _medians(loads) for name, loads in found.items()}
 
 
@@ -66,11 +70,15 @@ def _medians(loads: list[Load]) -> Load:
     return Load(*(median(values) for values in zip(*(vars(load).values() for load in loads), strict=True)))
 
 
-def _one(server: str, stack: str, *, codec: bool, seconds: float) -> Load:
-    with tempfile.TemporaryDirectory() as folder, _serving(server, stack, codec=codec, folder=folder) as (pid, port):
-        _wrk(port, 0.5)
+def _one(server: str, stack: str, load: str, seconds: float) -> Load:
+    ask = _echoes if load == MESSAGES else _wrk
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _serving(server, stack, codec=load == ENCODED, folder=folder) as (pid, port),
+    ):
+        ask(port, 0.5)
         before = _cpu_seconds(pid)
-        answered = _wrk(port, seconds)
+        answered = ask(port, seconds)
         spent = _cpu_seconds(pid) - before
         return Load(
             answered.requests / answered.seconds,
@@ -145,6 +153,12 @@ def _wrk(port: int, seconds: float) -> _Answered:
         _latency(text, "50"),
         _latency(text, "99"),
     )
+
+
+def _echoes(port: int, seconds: float) -> _Answered:
+    command = [sys.executable, "-m", "benchmarks.echoes", str(port), str(seconds)]
+    done = subprocess.run(_pinned(1, command), capture_output=True, text=True, timeout=60, check=True, cwd=ROOT)
+    return _Answered(**json.loads(done.stdout))
 
 
 def _latency(text: str, percentile: str) -> float:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks.compare import OURS
-from benchmarks.result import CostRecord, Result
+from benchmarks.result import CostRecord, LoadRecord, Result
+from benchmarks.sockets import ENCODED, JSON
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,42 @@ TARGETS = (
 
 
 @dataclass(frozen=True)
+class LoadTarget:
+    """One promise about servers under load.
+
+    Attributes:
+        load: What the server is asked.
+        peer: Beside which stack.
+        figure: Which figure, by its name in the record.
+        at_least: The smallest allowed ratio of ours to the peer's; None where there is none.
+        at_most: The largest allowed one.
+    """
+
+    load: str
+    peer: str
+    figure: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def held_by(self, ratio: float) -> bool:
+        """Whether `ratio` keeps it."""
+        return (self.at_least is None or ratio >= self.at_least) and (self.at_most is None or ratio <= self.at_most)
+
+
+_RATE, _SLOWEST = "requests_a_second", "p99_us"
+LOAD_TARGETS = (
+    LoadTarget(ENCODED, "best peers", _RATE, at_least=4),
+    LoadTarget(ENCODED, "popular peers", _RATE, at_least=6.5),
+    LoadTarget(JSON, "bare app", _RATE, at_least=0.65),
+    *(
+        LoadTarget(load, peer, _SLOWEST, at_most=1)
+        for load in (JSON, ENCODED)
+        for peer in ("best peers", "popular peers")
+    ),
+)
+
+
+@dataclass(frozen=True)
 class Outcome:
     """A target and what came of it: the ratio in time, and in instructions where they were counted."""
 
@@ -85,6 +122,17 @@ def outcomes(result: Result) -> Iterator[Outcome]:
         peer = costs.get((target.concern, target.scenario, target.peer))
         if ours and peer:
             yield Outcome(target, ours.added_ns / peer.added_ns, instruction_ratio(ours, peer))
+
+
+def load_outcomes(result: Result) -> Iterator[tuple[str, LoadTarget, float]]:
+    """Give every target about a server under load that the run has measured: the server, the target, and the ratio."""
+    by_name: dict[tuple[str, str, str], LoadRecord] = {(one.server, one.load, one.stack): one for one in result.loads}
+    for server in dict.fromkeys(one.server for one in result.loads):
+        for target in LOAD_TARGETS:
+            ours = by_name.get((server, target.load, OURS))
+            peer = by_name.get((server, target.load, target.peer))
+            if ours and peer:
+                yield server, target, getattr(ours, target.figure) / getattr(peer, target.figure)
 
 
 def instruction_ratio(ours: CostRecord, peer: CostRecord) -> float | None:

@@ -35,7 +35,7 @@ RESULT = Result(
     "Linux",
     costs=[OURS, PEER],
     curves=[CurveRecord("CORS", "origins", "flat", [(1, 10.0, 100.0), (9, 11.0, None)], "")],
-    loads=[LoadRecord("uvicorn", True, "bare app", 30_000, 25, 400, 900, 30)],
+    loads=[LoadRecord("uvicorn", "2 KB JSON", "bare app", 30_000, 25, 400, 900, 30)],
 )
 
 
@@ -77,7 +77,7 @@ class TestResults:
         assert text.startswith("before\n")
         assert text.endswith("\nafter\n")
         assert "\nold\n" not in text
-        assert "| uvicorn | zstd / gzip | bare app | 30,000 | 1.00 |" in text
+        assert "| uvicorn | 2 KB JSON | bare app | 30,000 | 1.00 |" in text
 
     @pytest.mark.may_skip
     def test_drawn(self, tmp_path: Path) -> None:
