@@ -125,10 +125,10 @@ def fails_at_once(origin: str, scope: Any) -> bool:
 
 
 class TestFailClosed:
-    @pytest.mark.parametrize("func", [fails, fails_at_once])
-    async def test_exception(self, func: Any, caplog: pytest.LogCaptureFixture) -> None:
+    @pytest.mark.parametrize("failing", [fails, fails_at_once])
+    async def test_exception(self, failing: Any, caplog: pytest.LogCaptureFixture) -> None:
         """When it raises, the origin is not allowed, the request goes on, and the error is logged."""
-        cors = middleware(func)
+        cors = middleware(failing)
         scope, exchange = enter(http_scope(headers=[(b"origin", CUSTOMER)]))
         with caplog.at_level(logging.ERROR, "asgi_middleware.cors"):
             result = await drive(cors, scope)
