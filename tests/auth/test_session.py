@@ -545,7 +545,7 @@ async def test_revocation_reaches_a_living_connection(server, monkeypatch):
 
 async def test_an_idle_connection_costs_little(clock, anyio_backend):
     """At most 2 KB beyond the wrapper's frames, and no task, for a connection that waits."""
-    count = 64
+    count = 256
     waiting = anyio.Event()
 
     async def receive():
