@@ -8,6 +8,7 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from raising import raising
 from structlog.testing import capture_logs
 
 from asgi_middleware.logging import LoggingMiddleware
@@ -26,24 +27,6 @@ class SoldOut(Exception):
 
 class AllGone(SoldOut):
     pass
-
-
-def raising(error: BaseException, *before: dict[str, Any]) -> Any:
-    """Make an app that sends some messages and raises."""
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        for message in before:
-            await send(message)
-        raise error.with_traceback(None)  # else the one object collects the tracebacks of all tests
-
-    return app
-
-
-@pytest.fixture
-def errors(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """Collect what goes to the room's logger."""
-    caplog.set_level(logging.WARNING, logger="asgi_middleware.problems")
-    return caplog
 
 
 class TestAnswer:

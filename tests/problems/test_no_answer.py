@@ -1,11 +1,11 @@
 """When ProblemDetailsMiddleware does not answer, and what happens to the exception then."""
 
 import asyncio
-import logging
 from typing import Any
 
 import anyio
 import pytest
+from raising import raising
 
 from asgi_middleware._core.exchange import enter
 from asgi_middleware.problems import ProblemDetailsMiddleware
@@ -16,24 +16,6 @@ pytestmark = pytest.mark.anyio
 START: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": []}
 
 FAULT = RuntimeError("db://user:CANARY@host")
-
-
-def raising(error: BaseException, *before: dict[str, Any]) -> Any:
-    """Make an app that sends some messages and raises."""
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        for message in before:
-            await send(message)
-        raise error.with_traceback(None)  # else the one object collects the tracebacks of all tests
-
-    return app
-
-
-@pytest.fixture
-def errors(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """Collect what goes to the room's logger."""
-    caplog.set_level(logging.WARNING, logger="asgi_middleware.problems")
-    return caplog
 
 
 class TestNoAnswer:

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+from raising import raising
 from structlog.testing import capture_logs
 
 from asgi_middleware._core.config import ConfigurationError
@@ -26,24 +27,6 @@ FAULT = RuntimeError("db://user:CANARY@host")
 
 class SoldOut(Exception):
     pass
-
-
-def raising(error: BaseException, *before: dict[str, Any]) -> Any:
-    """Make an app that sends some messages and raises."""
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        for message in before:
-            await send(message)
-        raise error.with_traceback(None)  # else the one object collects the tracebacks of all tests
-
-    return app
-
-
-@pytest.fixture
-def errors(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """Collect what goes to the room's logger."""
-    caplog.set_level(logging.WARNING, logger="asgi_middleware.problems")
-    return caplog
 
 
 class TestLogging:
