@@ -135,7 +135,7 @@ class _Walk:
     def _wrapper(self, thing: object) -> tuple[list[Part], object]:
         mapping = _look(thing, "application_mapping")
         if _is(mapping, dict):
-            named = [(str(key) if _is(key, str) else "?", app) for key, app in list(mapping.items())]
+            named = [(str(key) if _is(key, str) else "?", app) for key, app in list(dict.items(mapping))]
             branches = tuple(Branch(key, tuple(self.chain(app)[0])) for key, app in named)
             return [_part(thing, branches=branches)], None
         for name in _INNER:
@@ -161,7 +161,8 @@ class _Walk:
                 break
             included = _look(route, "original_router")  # FastAPI's include_router
             if included is not None and id(included) not in self._path:
-                prefix = _look(_look(route, "include_context"), "prefix") or ""
+                named = _look(_look(route, "include_context"), "prefix")
+                prefix = named if _is(named, str) else ""
                 before = len(self._path)
                 self._path[id(included)] = included
                 inside = self._routes(_look(included, "routes"))
@@ -224,7 +225,7 @@ def _definition(entry: object, added: str) -> Part:
                 break
         else:
             break
-    return _part(factory, added=added, options=options if _is(options, dict) else {})
+    return _part(factory, added=added, options=dict.copy(options) if _is(options, dict) else {})
 
 
 def _part(
@@ -301,7 +302,9 @@ def _is(thing: object, kind: type[_T]) -> TypeGuard[_T]:
 
 def _list(thing: object) -> list[Any] | None:
     """Give a copy of a list or tuple, None for all else: an iterator would be used up."""
-    return list(thing) if _is(thing, list) or _is(thing, tuple) else None
+    if _is(thing, list):
+        return list.copy(thing)  # a class of its own may iterate as it likes
+    return list(tuple.__iter__(thing)) if _is(thing, tuple) else None
 
 
 def _look(thing: object, name: str) -> Any:

@@ -42,7 +42,6 @@ class Exchange:
         scope: The innermost scope seen so far, while a class follows it (see :meth:`follow`); else None. Frameworks
             write the matched route into the scope that reached them.
         request_id: The correlation id, checked and safe to send.
-        trace: The W3C trace context of this request, if one is kept.
         route: The route template, where an integration or a handler set it. Read it through ``routes.route_of``.
         subject: Who was authenticated: the token's subject.
         refusal: The refusal that answered this connection instead of the app.
@@ -52,15 +51,15 @@ class Exchange:
     """
 
     __slots__ = (
-        "__weakref__", "_claims", "_descriptions", "_fields", "_labels", "_timings", "_unmeasured", "compression",
-        "cors", "error", "refusal", "request_id", "route", "scope", "subject", "trace",
+        "__weakref__", "_claims", "_descriptions", "_fields", "_labels", "_timings", "_trace", "_unmeasured",
+        "compression", "cors", "error", "refusal", "request_id", "route", "scope", "subject",
     )  # fmt: skip
 
     def __init__(self) -> None:
         """Begin with nothing known."""
         self.scope: Scope | None = None
         self.request_id: str | None = None
-        self.trace: Any = None
+        self._trace: Any = None
         self.route: str | None = None
         self.subject: str | None = None
         self.refusal: Refusal | None = None
@@ -73,6 +72,19 @@ class Exchange:
         self._descriptions: dict[str, str] | None = None
         self._labels: dict[str, Any] | None = None
         self._unmeasured = False
+
+    @property
+    def trace(self) -> Any:
+        """The W3C trace context of this request, if one is kept."""
+        trace = self._trace
+        if type(trace) is tuple:  # what it is made by, and of: few requests are asked for it
+            make, *parts = trace
+            trace = self._trace = make(*parts)
+        return trace
+
+    @trace.setter
+    def trace(self, trace: Any) -> None:
+        self._trace = trace
 
     def claim(self, concern: str) -> bool:
         """Take a concern for this connection: True for the first class that asks, False for a nested copy of it.
@@ -182,15 +194,16 @@ def enter(scope: Scope) -> tuple[Scope, Exchange]:
     Every further class gets the very scope it came with. A class that adds keys of its own copies that scope and calls
     :func:`enter` on the copy, or sets ``exchange.scope`` itself when it is followed.
     """
-    exchange = scope.get(SCOPE_KEY)
-    if type(exchange) is Exchange:
-        if exchange.scope is not None:
-            exchange.scope = scope
-        return scope, exchange
+    if SCOPE_KEY in scope:
+        exchange = scope[SCOPE_KEY]
+        if type(exchange) is Exchange:
+            if exchange.scope is not None:
+                exchange.scope = scope
+            return scope, exchange
     exchange = Exchange()
     inner = scope.copy() if type(scope) is dict else dict(scope)
     inner[SCOPE_KEY] = exchange
-    if type(inner.get("headers")) is not list:
+    if "headers" not in inner or type(inner["headers"]) is not list:
         _list_headers(inner)
     return inner, exchange
 

@@ -28,13 +28,15 @@ _LONGEST_CONTENT_LENGTH = 19
 
 # Spellings that a table keeps before it stops to learn: real clients use a few dozen, hostile ones any number.
 _MOST_SPELLINGS = 1024
+# Bytes of the longest name that is kept: servers let through names of tens of kilobytes.
+_LONGEST_SPELLING = 64
 
 
 class HeaderNames(dict[bytes, bytes]):
     """The header names that a class wants: a table for one pass over a raw list, right for every spelling of a name.
 
     It gives a wanted name in lower case for any of its spellings, and ``b""`` for all other names; it learns spellings
-    as they come, up to a bound. So one pass costs one look-up a header, whether one name is wanted or ten::
+    as they come, up to bounds. So one pass costs one look-up a header, whether one name is wanted or ten::
 
         wanted = HeaderNames(b"origin", b"access-control-request-method")
         found = [(wanted[name], value) for name, value in headers if wanted[name]]
@@ -53,7 +55,7 @@ class HeaderNames(dict[bytes, bytes]):
     def __missing__(self, name: bytes) -> bytes:
         lower = bytes(name).lower()
         wanted = lower if lower in self._wanted else b""
-        if len(self) < _MOST_SPELLINGS and type(name) is bytes:
+        if len(name) <= _LONGEST_SPELLING and len(self) < _MOST_SPELLINGS and type(name) is bytes:
             self[name] = wanted
         return wanted
 

@@ -53,7 +53,7 @@ _MOST_READINGS: Final = 32
 
 
 class _Rule(NamedTuple):
-    method: str | None
+    methods: frozenset[str] | None
     pattern: re.Pattern[str]
 
 
@@ -70,7 +70,7 @@ class _Table(NamedTuple):
             if methods is None or method in methods:
                 return True
         for wanted, pattern in patterns:
-            if (wanted is None or wanted == method) and pattern.fullmatch(path) is not None:
+            if (wanted is None or method in wanted) and pattern.fullmatch(path) is not None:
                 return True
         return False
 
@@ -87,7 +87,8 @@ class PathRules:
     - ``"/health"``: this path and no other (not ``/healthz``, not ``/health/x``);
     - ``"/files/*"``: ``*`` stands for any text within one segment;
     - ``"/static/**"``: ``/**`` stands for any number of further segments, none included;
-    - ``"GET /health"``: the same for one method (methods are case-sensitive, RFC 9110 9.1);
+    - ``"GET /health"``: the same for one method (methods are case-sensitive, RFC 9110 9.1); GET includes HEAD, which is
+      GET without the content (RFC 9110 9.3.2);
     - a compiled pattern, which must match the whole path.
 
     Paths are relative to the application: ``root_path`` is taken off first. An exemption holds for a path as it is
@@ -123,14 +124,15 @@ class PathRules:
             method, path = _split(rule)
             if not _check(rule, method, path, option, noted):
                 continue
+            methods = _methods(method)
             if "*" in path:
-                patterns.append(_Rule(method, compile_path(path)))
+                patterns.append(_Rule(methods, compile_path(path)))
             else:
-                _add(exact, path, method)
-                _add(folded, _lowered(path), method)
+                _add(exact, path, methods)
+                _add(folded, lowered(path), methods)
         patterns += given
         self._rules = _Table(exact, tuple(patterns))
-        self._folded = _Table(folded, tuple(_Rule(method, _fold(pattern)) for method, pattern in patterns))
+        self._folded = _Table(folded, tuple(_Rule(methods, _fold(pattern)) for methods, pattern in patterns))
         self._given = _Table({}, tuple(given))
         if problems is None:
             noted.raise_if_any()
@@ -168,7 +170,7 @@ class PathRules:
         folded, given = self._folded, self._given
         for form in forms:
             # A pattern of the caller's may also say what must not stand there, and then it matches less without case.
-            if folded.match_canonical(_lowered(form), method) or (
+            if folded.match_canonical(lowered(form), method) or (
                 given.patterns and given.match_canonical(form, method)
             ):
                 return True
@@ -285,16 +287,21 @@ def _without_authority(target: str) -> str:
         return target
 
 
-def _add(exact: dict[str, set[str] | None], path: str, method: str | None) -> None:
-    """Note a path for one method, or for all."""
-    methods = exact.setdefault(path, set())
-    if method is None:
+def _methods(method: str | None) -> frozenset[str] | None:
+    """Give the methods that a rule's method stands for; None for all."""
+    return None if method is None else frozenset((method, "HEAD") if method == "GET" else (method,))
+
+
+def _add(exact: dict[str, set[str] | None], path: str, methods: frozenset[str] | None) -> None:
+    """Note a path for some methods, or for all."""
+    noted = exact.setdefault(path, set())
+    if methods is None:
         exact[path] = None
-    elif methods is not None:
-        methods.add(method)
+    elif noted is not None:
+        noted |= methods
 
 
-def _lowered(path: str) -> str:
+def lowered(path: str) -> str:
     """Give a path in the one letter case in which rules that tighten compare."""
     return (path if path.isascii() else path.translate(_LOOKALIKES)).lower()
 

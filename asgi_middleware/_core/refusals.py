@@ -123,8 +123,12 @@ class Refusal:
             close_reason: The close reason; empty for the `reason` word.
 
         Raises:
-            ValueError: A header is not legal, or the close reason is longer than 123 bytes.
+            ValueError: The status is none of an error, a header is not legal, or the close reason is longer than 123
+                bytes.
         """
+        if not 400 <= status <= 599:
+            message = "a refusal's status is from 400 to 599"
+            raise ValueError(message)
         self.status = int(status)
         self.reason = reason
         self.title = status_phrase(status) if title is None else title

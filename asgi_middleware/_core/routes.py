@@ -51,25 +51,23 @@ def route_of(exchange: Exchange) -> str | None:
     if scope is None:
         return None
     try:
+        route = scope.get("route")
+        settled = _settled.get(id(route))
+        if settled is not None:
+            # Most requests end here: a route that stands in one place, by its own endpoint.
+            _, endpoint, router, place = settled
+            if endpoint is scope["endpoint"] and router is scope["router"] and "path_template" not in scope:
+                return place
         router = scope.get("router")
         template = scope.get("path_template")
         if template is None:
             if router is None:
                 # A framework that names a route but no router: the template is all there is.
-                route = scope.get("route")
                 return None if route is None else _template(route)
-            known = _maps.get(id(router))
-            if known is not None:
-                # Most requests end here: a route that stands in one place, by its own endpoint.
-                own = scope.get("fastapi")
-                context = own.get("effective_route_context") if type(own) is dict else None
-                node = known.settled.get(id(scope.get("route") if context is None else context))
-                if node is not None and node.endpoint is scope.get("endpoint"):
-                    return node.places[0].template
             return _starlette_route(scope, router)
         if type(template) is str and template:
             return _mount_prefix(scope) + template
-        return _template(scope.get("route")) if router is None else _starlette_route(scope, router)
+        return _template(route) if router is None else _starlette_route(scope, router)
     except Exception:  # noqa: BLE001 -- a framework's internals may change; an unnamed route is then the right answer
         return None
 
@@ -123,12 +121,13 @@ class _Node:
 class _RouteMap:
     """The full template of every route below one router."""
 
-    __slots__ = ("_endpoints", "_lock", "_rebuilds", "_routes", "router", "settled")
+    __slots__ = ("_endpoints", "_lock", "_rebuilds", "_routes", "router")
 
     def __init__(self, router: object) -> None:
         self.router = router
         self._lock = threading.Lock()
         self._rebuilds = _REBUILDS
+        self._routes: dict[int, _Node] = {}
         self._build()
 
     def find(self, route: object, context: object, endpoint: object) -> _Node | None:
@@ -164,11 +163,21 @@ class _RouteMap:
                 node = known.setdefault(id(key), _Node(key, endpoint, is_mount=is_mount))
                 if place is not None and place not in node.places:
                     node.places.append(place)
+        self.forget()
         self._routes, self._endpoints = routes, endpoints
-        settled = (key for key, node in routes.items() if len(node.places) == 1 and node.endpoint is not None)
-        self.settled = {key: routes[key] for key in settled}
+        for key, node in routes.items():
+            if len(node.places) == 1 and node.endpoint is not None:
+                _settled[key] = node.source, node.endpoint, self.router, node.places[0].template
+
+    def forget(self) -> None:
+        """Take what this map has settled out of the common one."""
+        for key in self._routes:
+            _settled.pop(key, None)
 
 
+# By what most requests are named, of all maps: from a route's id to the route (held, so that the id stays its own), its
+# endpoint, the router above it, and the template. Where two routers share a route, the last that was walked stands.
+_settled: dict[int, tuple[object, object, object, str]] = {}
 _maps: dict[int, _RouteMap] = {}
 _maps_lock = threading.Lock()
 
@@ -179,7 +188,7 @@ def _map_of(router: object) -> _RouteMap:
         return known  # it holds the router, so the id is still the same object's
     with _maps_lock:
         while len(_maps) >= _MOST_ROUTERS:
-            del _maps[next(iter(_maps))]
+            _maps.pop(next(iter(_maps))).forget()
         return _maps.setdefault(id(router), _RouteMap(router))
 
 

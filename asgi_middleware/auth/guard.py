@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
-from asgi_middleware._core.exchange import SCOPE_KEY, Exchange, enter, listed_headers
+from asgi_middleware._core.exchange import SCOPE_KEY, Exchange, enter, exchange_of, listed_headers
 from asgi_middleware._core.preflight import is_preflight
 from asgi_middleware._core.refusals import Refusal
 from asgi_middleware._core.types import RawHeaders, Scope
@@ -23,7 +23,7 @@ from asgi_middleware.auth.errors import TokenError, Unavailable
 from asgi_middleware.auth.events import AuthEvent, Kind
 from asgi_middleware.auth.extraction import ABSENT, NoToken, read_credentials
 from asgi_middleware.auth.policy import NOTHING, Demand, Need, Policy
-from asgi_middleware.auth.sources import Sources
+from asgi_middleware.auth.sources import Carried, Sources
 from asgi_middleware.auth.subject import AnonymousUser, JWTAuth, JWTUser, auth_with
 from asgi_middleware.auth.verifier import TokenVerifier
 
@@ -142,24 +142,29 @@ class Guard:
     def admit_from_anywhere(self, scope: Scope) -> Verdict:
         """Judge a request that can bring its token in further places."""
         carried = self.sources.read(scope)
-        demand = self.demand(scope, carried.scope.get("headers") or ())
-        if demand is NOTHING:
-            return self.anonymous(carried.scope)
+        try:
+            demand = self.demand(scope, carried.scope.get("headers") or ())
+            if demand is NOTHING:
+                return self.anonymous(carried.scope)
+            verdict = self._judge(carried, demand)
+        # Here and not further out: the hook must not be told of a scope with the token in its URL.
+        except Exception as error:  # noqa: BLE001 -- see above
+            verdict = carried.scope, self.for_failure(error), False
+        return verdict if not carried.private else (verdict[0], verdict[1], True)
+
+    def _judge(self, carried: Carried, demand: Demand) -> Verdict:
         found = carried.found
         if isinstance(found, NoToken):
-            verdict = self.refused(carried.scope, demand, found)
-        elif not carried.trusted:
-            verdict = self.invalid(carried.scope, demand, self.answers.origin)
-        else:
-            try:
-                token = self.verifier.verify_now(found)
-            except TokenError as error:
-                verdict = self.invalid(carried.scope, demand, self.answers.for_error(error))
-            else:
-                if token is None:
-                    return carried.scope, Later(found, demand), carried.private
-                verdict = self.admitted(carried.scope, demand, token)
-        return verdict if not carried.private else (verdict[0], verdict[1], True)
+            return self.refused(carried.scope, demand, found)
+        if not carried.trusted:
+            return self.invalid(carried.scope, demand, self.answers.origin)
+        try:
+            token = self.verifier.verify_now(found)
+        except TokenError as error:
+            return self.invalid(carried.scope, demand, self.answers.for_error(error))
+        if token is None:
+            return carried.scope, Later(found, demand), False
+        return self.admitted(carried.scope, demand, token)
 
     async def admit_later(self, scope: Scope, later: Later) -> Verdict:
         """Judge a request whose token takes waiting."""
@@ -183,6 +188,8 @@ class Guard:
         if demand.asks:
             reason = demand.lacking(token)
             if reason is not None:
+                scope, exchange = enter(scope)
+                exchange.subject = token.subject  # who asked for too much, for the log and the hook
                 return scope, self.answers.lacking(reason, demand), False
         inner, exchange = enter(scope)
         if inner is scope:
@@ -233,6 +240,8 @@ class Guard:
         if refusal is not None:
             reason, status = refusal.reason, refusal.close_code if kind == "closed" else refusal.status
         subject = None if token is None else token.subject
+        if kind == "refused" and (exchange := exchange_of(scope)) is not None:
+            subject = exchange.subject
         try:
             self._on_event(AuthEvent(kind, scope, reason=reason, status=status, subject=subject))
         except Exception:

@@ -73,7 +73,7 @@ class KeySet:
     May be shared by verifiers, threads and event loops, on asyncio and trio, and goes on working after a fork.
 
     Args:
-        url: The address of a JWK Set. https, see `loopback_http`.
+        url: The address of a JWK Set; this or `discover` is needed. https only, save for `loopback_http`.
         discover: Instead of `url`: the issuer, whose metadata name the address (OpenID Connect Discovery or RFC 8414).
             It is also the ``iss`` that tokens must have, unless the verifier names one.
         ttl: Seconds for which keys are fresh where the answer has no ``Cache-Control: max-age``, 60 to 86400. An
@@ -157,8 +157,10 @@ class KeySet:
             if self._flight is None and now < self._retry_at:
                 raise Unavailable("keys_unavailable", self._retry_at - now)
             return None
-        if now >= state.refresh_at and now >= self._retry_at and self._flight is None:
-            self._begin()
+        if now >= state.refresh_at and now >= self._retry_at:
+            flight = self._flight
+            if flight is None or flight.is_lost():
+                self._begin()
         return state.keys
 
     def usable_for(self) -> float:
@@ -258,8 +260,11 @@ class KeySet:
 
     def _work(self, flight: Flight) -> None:
         keys = None
+        deadline = time.monotonic() + self._timeout
         try:
-            keys = drive(self._reader.steps(self._clock(), self._known()), self._read)
+            keys = drive(
+                self._reader.steps(self._clock(), self._known()), lambda request: self._read(request, deadline)
+            )
         except FetchError as error:
             _log.warning("a key set could not be read: %s", error)
         finally:
@@ -277,9 +282,12 @@ class KeySet:
         finally:
             self._end(flight, keys)
 
-    def _read(self, request: Request) -> Response:
+    def _read(self, request: Request, deadline: float) -> Response:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise FetchError("it took too long")
         if self._get is not None:
-            return self._get(request.url, request.headers, self._timeout)
+            return self._get(request.url, request.headers, left)
         return as_response(self._fetch(request.url))  # type: ignore[misc]  # one of the two is there
 
     async def _read_async(self, request: Request) -> Response:

@@ -13,9 +13,11 @@ from asgi_middleware.auth.challenge import Answers, check_realm, check_resource_
 from asgi_middleware.auth.claims import UNSET, Unset
 from asgi_middleware.auth.events import AuthEvent
 from asgi_middleware.auth.guard import Guard, Later
+from asgi_middleware.auth.issuers import Issuer
 from asgi_middleware.auth.lifespan import closing, warming
 from asgi_middleware.auth.options import check_cookie, check_verifier, check_websocket
 from asgi_middleware.auth.policy import Explanation, Policy
+from asgi_middleware.auth.revocation import Revocation, RevocationStore
 from asgi_middleware.auth.rules import Rule, check_roles_claim
 from asgi_middleware.auth.sockets import SocketGuard
 from asgi_middleware.auth.sources import Sources, keep_private
@@ -52,16 +54,19 @@ class JWTAuthMiddleware:
 
     Args:
         app: The application to guard.
-        key: What tokens are verified with; see :class:`TokenVerifier`, as for `keys`, `issuers`, `algorithms`,
-            `audience`, `issuer`, `leeway` and `revocation`.
-        keys: Several keys, or a key set that is fetched.
-        issuers: Several issuers, each with keys of its own.
-        algorithms: The names that the issuer signs with; no default.
-        audience: This service's name or names; None only if its tokens carry no ``aud``.
+        key: What tokens are verified with: an HMAC secret (bytes or text), a public key as PEM or OpenSSH text, a
+            public key object of `cryptography`, a JWK as a dict, or a ``jwt.PyJWK``. Needed where neither `keys`,
+            `issuers` nor `verifier` is given. More about this and the next seven: :class:`TokenVerifier`.
+        keys: Several keys in place of one, or a :class:`KeySet` that fetches them.
+        issuers: Several issuers in place of one, each with keys of its own.
+        algorithms: What the issuer signs with, needed, of one family: HS256 to HS512, RS256 to RS512, PS256 to PS512,
+            ES256, ES384, ES512, EdDSA, Ed25519.
+        audience: This service's name or names; needed. None says that its tokens carry no ``aud``: one that does is
+            refused (RFC 7519 4.1.3).
         issuer: The expected ``iss``, or several; None for any.
-        leeway: Seconds of clock difference allowed, 0 to 300.
-        revocation: Where revoked tokens are looked up.
-        verifier: A ready verifier instead of the options above, for its rarer options.
+        leeway: Seconds of clock difference, 0 to 300, for ``exp``, ``nbf`` and ``iat``.
+        revocation: Where revoked tokens are looked up; None for nowhere.
+        verifier: A ready verifier in place of the options above, for its rarer options.
         cookie: Also read the token from this cookie, where the request brings none otherwise; needs `allowed_origins`.
         allowed_origins: The origins whose pages may act with the cookie ("https://app.example"): asked on every
             WebSocket and on every method but GET, HEAD, OPTIONS and TRACE. Your own origin is one of them.
@@ -98,12 +103,12 @@ class JWTAuthMiddleware:
         *,
         key: Any = None,
         keys: Any = None,
-        issuers: Iterable[Any] = (),
+        issuers: Iterable[Issuer] = (),
         algorithms: Iterable[str] | None = None,
         audience: str | Iterable[str] | Unset | None = UNSET,
         issuer: str | Iterable[str] | None = None,
         leeway: float = DEFAULT_LEEWAY,
-        revocation: Any = None,
+        revocation: RevocationStore | Revocation | None = None,
         verifier: TokenVerifier | None = None,
         cookie: str | None = None,
         allowed_origins: Iterable[str] = (),
@@ -180,13 +185,14 @@ class JWTAuthMiddleware:
         """Guard one connection; any scope but ``http`` and ``websocket`` passes, at start-up with keys warmed up."""
         kind = scope["type"]
         if kind == "http":
+            inner, private = scope, False
             try:
                 inner, refusal, private = self._admit(scope)
                 if refusal is not None and type(refusal) is Later:
                     inner, refusal, _ = await self._guard.admit_later(inner, refusal)
             # Not being able to decide must not open the door, nor look like a fault of the app.
             except Exception as error:  # noqa: BLE001
-                inner, refusal, private = scope, self._guard.for_failure(error), False
+                refusal = self._guard.for_failure(error)
             if private:
                 send = keep_private(send)
             if refusal is None:

@@ -194,8 +194,8 @@ class Policy:
         demand = self._known.get(key)
         if demand is None:
             demand = self._decide(scope)
-            # A method, too, is as long as a client likes.
-            if type(path) is str and len(path) + len(method or "") + len(key[2] or b"") <= _LONGEST_REMEMBERED:
+            # A method, too, is as long as a client likes; a root path may come from a header that a proxy passes on.
+            if type(path) is str and sum(len(part) for part in key if part) <= _LONGEST_REMEMBERED:
                 if len(self._known) >= _REMEMBERED:
                     self._known.clear()
                 self._known[key] = demand

@@ -64,8 +64,8 @@ class RedisRevocationStore:
         url: Where it is: ``redis://``, ``rediss://`` (TLS) or ``unix://``, with user, password and number of the
             database as redis-py reads them.
         prefix: What its keys begin with, so that services can share a server.
-        retention: Seconds for which a revocation is kept where no end is known, 60 to 31622400. It must be at least the
-            longest lifetime of a token: a token that outlives it is good again.
+        retention: Seconds for which a revocation is kept where no end is known, 60 to 31622400 (366 days); 30 days by
+            default. It must be at least the longest lifetime of a token: a token that outlives it is good again.
         max_connections: The most connections for each event loop, 1 to 1000; who finds none free waits.
         timeout: Seconds for opening a connection and for each answer, 0.01 to 60, as a limit below the one of
             :class:`Revocation`.

@@ -58,6 +58,7 @@ class Revocation:
     Args:
         store: What is asked.
         timeout: Seconds for one question, 0.01 to 10. A quarter of a second is far more than a healthy store needs.
+            After a failure the store is left alone for a second.
         cache_ttl: Seconds for which "not revoked" is believed without asking again, 0 to 60: for so long a revoked
             token may still be taken. Two seconds spare most questions of a busy client. "Revoked" is believed for a
             minute.
@@ -199,8 +200,8 @@ class MemoryRevocationStore:
         store.revoke_subject("https://idp.example", "alice")  # everything that alice holds by now
 
     Args:
-        retention: Seconds for which a revocation is kept where no end is known, 60 to 31622400. It must be at least the
-            longest lifetime of a token: a token that outlives it is good again.
+        retention: Seconds for which a revocation is kept where no end is known, 60 to 31622400 (366 days); 30 days by
+            default. It must be at least the longest lifetime of a token: a token that outlives it is good again.
         clock: Gives the current time in seconds since 1970; for tests.
 
     Raises:

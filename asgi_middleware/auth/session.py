@@ -99,6 +99,8 @@ class Session(Alarm):
         "_marker",
         "_receive",
         "_recheck_at",
+        "_renewals",
+        "_renewed",
         "_scope",
         "_send",
         "_upkeep",
@@ -140,6 +142,7 @@ class Session(Alarm):
         self._failures = 0
         self._job: Job | None = None
         self._recheck_at = 0.0
+        self._renewals = self._renewed = 0  # how many were asked for, and the number of the one that counts
         self.over: Refusal | None = None
 
     def begin(self) -> None:
@@ -187,8 +190,10 @@ class Session(Alarm):
         return self._send(message)
 
     async def renew(self, text: bytes | str) -> VerifiedToken:
-        """Verify a newer token and live by it; see ``JWTAuth.renew``."""
+        """Verify a newer token and live by it; see ``JWTAuth.renew``. Of two at once the one asked for later counts."""
         self._check_open()
+        self._renewals += 1
+        number = self._renewals
         verifier = self._upkeep.verifier
         token = verifier.verify_now(text)
         if token is None:
@@ -199,6 +204,9 @@ class Session(Alarm):
             raise TokenError(Reason.SUBJECT)
         if self._demand.asks and self._demand.lacking(token) is not None:
             raise TokenError(Reason.SCOPE)
+        if number < self._renewed:  # its verification took longer
+            return self.token
+        self._renewed = number
         self.token = token
         if self._upkeep.is_needed:
             self._arm()

@@ -64,6 +64,7 @@ class SocketGuard:
             wants_message = False
             inner, refusal = carried.scope, self._guard.for_failure(error)
         if refusal is not None:
+            carried.scope = inner
             await self._refuse(cast("Refusal", refusal), carried, receive, send)
             return
         marker = carried.marker
@@ -84,8 +85,8 @@ class SocketGuard:
             send = _choosing(send, marker)
         try:
             await app(inner, receive, send)
-        except SessionEndedError:
-            if session is None or session.over is None:
+        except (SessionEndedError, ExceptionGroup) as error:
+            if session is None or session.over is None or not _is_end(error):
                 raise
         finally:
             if session is not None:
@@ -156,8 +157,8 @@ class SocketGuard:
         if refusal is None:
             return inner
         said = cast("Refusal", refusal)
-        guard.tell("refused", carried.scope, refusal=said)
-        _note(carried.scope, said)
+        guard.tell("refused", inner, refusal=said)
+        _note(inner, said)
         await send(close_message(said))
         return None
 
@@ -189,6 +190,11 @@ def _note(scope: Scope, refusal: Refusal) -> None:
     exchange = exchange_of(scope)
     if exchange is not None:
         exchange.refusal = refusal
+
+
+def _is_end(error: Exception) -> bool:
+    """Tell whether nothing but the end of the connection was raised; task groups wrap what their tasks raise."""
+    return not isinstance(error, ExceptionGroup) or error.split(SessionEndedError)[1] is None
 
 
 def _choosing(send: Send, marker: str) -> Send:

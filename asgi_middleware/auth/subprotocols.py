@@ -26,6 +26,7 @@ from asgi_middleware.auth.extraction import Found, NoToken, as_b64token
 MARKER: Final = "bearer"
 KUBERNETES_PREFIX: Final = "base64url.bearer.authorization.k8s.io."
 _HEADER: Final = b"sec-websocket-protocol"
+_JSON: Final = "eyJ"  # how base64url begins of what begins as a JSON object
 
 
 class Offer(NamedTuple):
@@ -58,7 +59,11 @@ def read_offer(scope: Scope, max_size: int) -> Offer:
     for one in offered:
         if one.lower() == MARKER:
             marker = one
-            tokens.append(_as_token(next(offered, ""), max_size))
+            token = next(offered, "")
+            while token.lower() == MARKER:  # said twice, and what comes then is to be hidden all the same
+                tokens.append(NoToken.MALFORMED)
+                token = next(offered, "")
+            tokens.append(_as_token(token, max_size))
         elif one.startswith(KUBERNETES_PREFIX):
             tokens.append(_unwrap(one.removeprefix(KUBERNETES_PREFIX), max_size))
         else:
@@ -91,11 +96,12 @@ def choose(message: Message, marker: str) -> Message:
 def for_closing(offer: Offer) -> str | None:
     """Give the subprotocol to accept with when the connection is accepted only to be closed with a code.
 
-    Without one a browser fails the handshake, and the page never learns the code.
+    Without one a browser fails the handshake, and the page never learns the code. A token that was offered without its
+    marker is never sent back.
     """
     if offer.marker is not None:
         return offer.marker
-    return next((one for one in offer.kept if one.isascii() and is_token(one.encode("ascii"))), None)
+    return next((one for one in offer.kept if one.isascii() and is_token(one.encode()) and one[:3] != _JSON), None)
 
 
 def _offered(scope: Scope) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final, Generic, TypeVar
 
 from asgi_middleware._core.config import Problems
-from asgi_middleware._core.paths import app_path, canonical_path, is_ambiguous, readings
+from asgi_middleware._core.paths import app_path, canonical_path, is_ambiguous, lowered, readings
 from asgi_middleware._core.types import Scope
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class PathTable(Generic[T]):
         """Index the prefixes; each begins with a slash, ends without one, and has no empty or dot segment."""
         self.default = default
         self._prefixes = dict(prefixes)
-        self._folded = {prefix.lower(): value for prefix, value in prefixes.items()}
+        self._folded = {lowered(prefix): value for prefix, value in prefixes.items()}
         self._deepest = max(prefix.count("/") for prefix in prefixes)
 
     def select(self, scope: Scope) -> T | Conflict:
@@ -46,11 +46,11 @@ class PathTable(Generic[T]):
         raw_path = scope.get("raw_path")
         if not is_ambiguous(path, raw_path):
             value = self._find(self._prefixes, path)
-            return value if self._find(self._folded, path.lower()) is value else CONFLICT
+            return value if self._find(self._folded, lowered(path)) is value else CONFLICT
         forms = readings(path, None if scope.get("root_path") else raw_path)
         if forms is None:
             return CONFLICT
-        found = [self._find(self._folded, form.lower()) for form in forms]
+        found = [self._find(self._folded, lowered(form)) for form in forms]
         found += [self._find(self._prefixes, form) for form in forms]
         return found[0] if all(value is found[0] for value in found) else CONFLICT
 
@@ -78,12 +78,12 @@ def read_prefixes(problems: Problems, option: str, value: object) -> tuple[str, 
             plain = canonical_path(prefix.replace("*", "")) if isinstance(prefix, str) else "/admin"
             fix = f"write {plain!r}" if plain not in {"/", prefix} else "write whole segments, for example '/admin'"
             problems.add(option, prefix, "is not a path prefix", fix=fix, code="invalid_path_prefix")
-        elif prefix.lower() in folded:
+        elif lowered(prefix) in folded:
             fix = "keep one of the two"
             problems.add(
                 option, prefix, "differs from another one in letter case only", fix=fix, code="same_path_prefix"
             )
         else:
-            folded.add(prefix.lower())
+            folded.add(lowered(prefix))
             good.append(prefix)
     return tuple(good)

@@ -56,7 +56,8 @@ class WebSocketOriginMiddleware:
     Args:
         app: The ASGI app.
         allow_origins: Which origins besides the app's own: entries in the language of :class:`OriginSet`, or an
-            OriginSet, such as the one that CORSMiddleware has. ``null`` only where it is named. None by default.
+            OriginSet, such as the one that CORSMiddleware has. Write ``https://``, not ``wss://``: a page's origin is
+            meant. ``null`` only where it is named. None by default.
         same_origin: Whether the app's own pages pass. On by default.
         allow_missing: Whether handshakes without ``Origin`` pass. Browsers always send it, so these come from other
             clients. On by default.

@@ -104,6 +104,7 @@ RESPONSES: Final = (
     Case("a response of status 404", sends(start(404), body())),
     Case("a response of status 500", sends(start(500), body())),
     Case("a status that is an IntEnum", sends(start(HTTPStatus.NOT_ACCEPTABLE), body())),
+    Case("a status without a name", sends(start(299), body())),
     Case("an empty response", sends(start(200, [(b"content-length", b"0")]), body(b""))),
     Case("a response start without headers", sends({"type": "http.response.start", "status": 200}, body())),
     Case("headers in a tuple", sends(start(200, tuple(plain_headers())), body())),

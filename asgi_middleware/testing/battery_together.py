@@ -32,7 +32,13 @@ async def run_together(battery: Battery) -> None:
             await _cancelled(battery, battery.connection(case), in_receive=where == "in receive")
     await _constant(battery)
     await _spoiled(battery)
-    await _at_the_same_time(battery)
+    for case in (
+        Case("requests at the same time", _tagged, method="POST"),
+        Case("conversations at the same time", _tagged_talk, protocol="websocket"),
+    ):
+        await _at_the_same_time(battery, case)
+    for protocol in ("http", "websocket"):
+        await _meeting(battery, protocol)
 
 
 async def _cancelled(battery: Battery, connection: Connection, *, in_receive: bool) -> None:
@@ -95,9 +101,8 @@ async def _spoiled(battery: Battery) -> None:
                 battery.sandwich.report.add(Violation("shared-list", message["type"], text, case=case.name))
 
 
-async def _at_the_same_time(battery: Battery) -> None:
-    """Run different requests alone, alone again, and all at once; the answers must be the same."""
-    case = Case("requests at the same time", _tagged, method="POST")
+async def _at_the_same_time(battery: Battery, case: Case) -> None:
+    """Run different connections alone, alone again, and all at once; the answers must be the same."""
     alone = [[await battery.one(case, tag=tag) for tag in _TAGS] for _ in range(2)]
     together: dict[int, Result | None] = {}
 
@@ -111,9 +116,48 @@ async def _at_the_same_time(battery: Battery) -> None:
         _compare(battery, "shared-state", case.name, [together[tag]], lone)
 
 
+async def _meeting(battery: Battery, protocol: str) -> None:
+    """Let two connections wait for each other in the app: a class that lets in one at a time never ends."""
+    inside = 0
+    both = anyio.Event()
+    answer = apps.websocket_echo if protocol == "websocket" else apps.plain
+
+    async def meet(scope: Any, receive: Receive, send: Send) -> None:
+        nonlocal inside
+        inside += 1
+        if inside > 1:
+            both.set()
+        await both.wait()
+        await answer(scope, receive, send)
+
+    case = Case("two that wait for each other", meet, protocol=protocol)
+    async with anyio.create_task_group() as group:
+        for _ in range(2):
+            group.start_soon(battery.one, case)
+
+
+def _tag(scope: Any) -> bytes:
+    return bytes(next(value for name, value in scope["headers"] if name == b"x-tag"))
+
+
+async def _tagged_talk(scope: Any, receive: Receive, send: Send) -> None:
+    """Send back what comes with what belongs to this conversation; each takes its own time."""
+    tag = _tag(scope)
+    await receive()
+    await send({"type": "websocket.accept", "subprotocol": None, "headers": [(b"x-tag", tag)]})
+    while True:
+        for _ in range(int(tag)):
+            await anyio.lowlevel.checkpoint()
+        message = await receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        data = message.get("bytes") or (message.get("text") or "").encode()
+        await send({"type": "websocket.send", "bytes": tag + data})
+
+
 async def _tagged(scope: Any, receive: Receive, send: Send) -> None:
     """Answer with what belongs to this request, slowly enough for others to come between."""
-    tag = next(value for name, value in scope["headers"] if name == b"x-tag")
+    tag = _tag(scope)
     for _ in range(3):
         await anyio.lowlevel.checkpoint()
     data = await apps.read_body(receive)
@@ -146,7 +190,7 @@ def _compare(
 
 
 def _parts(result: Result) -> dict[str, Any]:
-    parts: dict[str, Any] = {"status": result.status, "body": result.body}
+    parts: dict[str, Any] = {"status": result.status, "body": result.body, "messages": result.messages}
     start = next((message for message in result.sent if "headers" in message), {})
     headers = Passed(start).headers
     for name, value in headers:

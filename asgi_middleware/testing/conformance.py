@@ -10,6 +10,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import anyio
+import anyio.lowlevel
+
 from asgi_middleware._core.types import ASGIApp
 from asgi_middleware.testing.battery import Battery
 from asgi_middleware.testing.battery_apps import plain
@@ -21,6 +24,8 @@ from asgi_middleware.testing.scenario import Scenario
 __all__ = ["ConformanceError", "Report", "Sandwich", "Scenario", "Violation", "check_middleware", "sandwich"]
 
 _TIMEOUT = 5.0
+_LAST_STEPS = 10
+_OWN_TASKS = 1  # a class may have one for all its connections
 
 
 def sandwich(cls: Callable[..., Any], app: ASGIApp, /, *, scenario: Scenario | None = None, **options: Any) -> Sandwich:
@@ -66,9 +71,20 @@ async def check_middleware(
     checked = Sandwich(cls, plain, scenario=chosen, options=options)
     _check_signatures(cls, checked)
     battery = Battery(checked, chosen, timeout)
+    before = {task.id for task in anyio.get_running_tasks()}
     await battery.run()
     await run_together(battery)
+    await _check_tasks(checked, before)
     return checked.report
+
+
+async def _check_tasks(checked: Sandwich, before: set[int]) -> None:
+    for _ in range(_LAST_STEPS):  # what is about to end may end
+        await anyio.lowlevel.checkpoint()
+    left = [task for task in anyio.get_running_tasks() if task.id not in before]
+    if len(left) > _OWN_TASKS:
+        text = f"{len(left)} tasks are still running when all connections are over, such as {left[-1].name}"
+        checked.report.add(Violation("task-left", "", text))
 
 
 def _check_signatures(cls: Callable[..., Any], checked: Sandwich) -> None:

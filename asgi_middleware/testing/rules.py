@@ -117,6 +117,7 @@ _ALL: Final = (
         app_called="A refused request does not reach the app.",
         app_called_twice="The app is called once.",
         extra_task="The app runs in the task of the caller: its context is visible outside, cancellation reaches it.",
+        task_left="No task is left behind: what a connection starts ends with it.",
         context_leaked="What the class sets in a context variable is reset when the call ends.",
         context_lost="What the app sets in a context variable is visible outside.",
         shared_state="Requests that run at the same time do not see each other.",

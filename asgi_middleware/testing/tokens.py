@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.utils import base64url_encode
 
+from asgi_middleware._core.types import ASGIApp
+
 _HMAC_BYTES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
 _CURVES: Final[dict[str, Callable[[], ec.EllipticCurve]]] = {
     "ES256": ec.SECP256R1,
@@ -46,7 +48,8 @@ class TokenIssuer:
         issuer: The ``iss`` of its tokens; None for none.
         audience: The ``aud`` of its tokens; None for none.
         lifetime: Seconds between ``iat`` and ``exp``. An hour outlasts a test run that made its tokens at the start.
-        kid: The ``kid`` header; None for none. :meth:`rotate` counts on: ``"1"``, ``"2"``, ...
+        kid: The ``kid`` header; None for none. :meth:`rotate` counts on: ``"1"``, ``"2"``, ..., from a
+            number that is given here.
 
     Attributes:
         key: What its tokens are verified with now: the secret, or the public key as PEM text.
@@ -70,7 +73,7 @@ class TokenIssuer:
         self.audience = audience
         self._lifetime = lifetime
         self._kid = kid
-        self._rotations = 0
+        self._rotations = int(kid) if kid is not None and kid.isdecimal() else 0
         self._older: list[dict[str, Any]] = []
         self._signing_key = _new_key(algorithm)
         self.key: bytes | str = _verification_key(self._signing_key)
@@ -126,19 +129,25 @@ class TokenIssuer:
         self._signing_key = _new_key(self.algorithm)
         self.key = _verification_key(self._signing_key)
 
-    async def endpoint(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002 -- ASGI's signature
-        """Be an ASGI app that publishes metadata and keys, to be served on loopback or mounted in a test.
+    @property
+    def endpoint(self) -> ASGIApp:
+        """An ASGI app that publishes metadata and keys, to be served on loopback or mounted in a test.
 
         It answers below any path: ``/jwks.json``, ``/.well-known/openid-configuration`` and
-        ``/.well-known/oauth-authorization-server``.
+        ``/.well-known/oauth-authorization-server``. It is a plain function, since uvicorn takes a bound method for an
+        app of ASGI 2.
         """
-        if scope["type"] != "http":
-            return
-        document = self._document(scope["path"])
-        status, body = (404, b"{}") if document is None else (200, json.dumps(document).encode())
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+        async def publish(scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001 -- ASGI's signature
+            if scope["type"] != "http":
+                return
+            document = self._document(scope["path"])
+            status, body = (404, b"{}") if document is None else (200, json.dumps(document).encode())
+            headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body, "more_body": False})
+
+        return publish
 
     async def fetch(self, url: str) -> dict[str, Any]:
         """Be the ``fetch`` function of a ``KeySet``: the same documents, without a network.

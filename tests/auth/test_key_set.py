@@ -1,6 +1,8 @@
 """KeySet: one fetch for all, kept fresh, bounded in every direction, on asyncio and trio."""
 
+import json
 import logging
+import time
 
 import anyio
 import anyio.lowlevel
@@ -8,6 +10,7 @@ import pytest
 
 from asgi_middleware import ConfigurationError
 from asgi_middleware.auth import JWTAuthMiddleware, KeySet, TokenError, TokenVerifier, Unavailable
+from asgi_middleware.auth.fetching import FetchError, Response
 from asgi_middleware.testing import http
 from asgi_middleware.testing.tokens import TokenIssuer
 
@@ -387,8 +390,6 @@ async def test_one_bad_key_does_not_lose_the_others(provider):
 
 async def test_text_bytes_and_mappings_are_taken_from_a_fetcher(provider):
     """A fetcher of the user's own may give the document in any of three forms."""
-    import json
-
     for form in (dict, json.dumps, lambda document: json.dumps(document).encode()):
         provider.answer = form(provider.issuer.jwks)
         assert await outcome(provider.verifier(), provider.issuer.token()) == "alice"
@@ -416,6 +417,60 @@ async def test_a_fetch_that_hangs_ends(provider):
         assert await outcome(provider.verifier(provider.keys(timeout=0.1)), provider.issuer.token()) == (
             "keys_unavailable"
         )
+
+
+def test_the_time_out_is_for_all_steps_together():
+    """Metadata that are slow leave less time for the keys, and none when they took it all: one time-out for all."""
+    issuer = TokenIssuer("RS256")
+    given = []
+
+    def get(url, headers, timeout):
+        given.append(timeout)
+        time.sleep(0.06)
+        if "openid" in url:
+            raise FetchError("not here")
+        return Response(200, {}, json.dumps(issuer.metadata if "oauth" in url else issuer.jwks).encode())
+
+    for timeout, reads in ((10, 3), (0.1, 2)):
+        given.clear()
+        keys = KeySet(discover=issuer.issuer, timeout=timeout)
+        keys._get = get
+        keys.load()
+        assert len(given) == reads
+        assert given == sorted(given, reverse=True)
+        assert given[0] <= timeout
+        assert given[1] <= timeout - 0.06
+        assert repr(keys) == f"<KeySet: {'1' if reads == 3 else 'no'} keys>"
+
+
+async def test_a_fetch_whose_event_loop_died_keeps_no_key_in_use(monkeypatch):
+    """A background refresh that never ends is given up, so that keys are not used for longer than they are fresh."""
+    issuer = TokenIssuer("RS256", kid="old")
+    now, fetched, gates = [0.0], [], [anyio.Event(), anyio.Event(), anyio.Event()]
+    gates[0].set()
+    gates[2].set()
+
+    async def fetch(url):
+        fetched.append(url)
+        document = issuer.jwks
+        await gates[len(fetched) - 1].wait()
+        return document
+
+    keys = KeySet("https://idp.example/jwks.json", fetch=fetch, clock=lambda: now[0], ttl=60)
+    await keys.refresh()
+    first = keys.current()
+    now[0] = 50
+    keys.current()
+    await anyio.wait_all_tasks_blocked()
+    monkeypatch.setattr("asgi_middleware.auth.flight.Flight.is_lost", lambda _: len(fetched) == 2)
+    issuer.rotate(keep=False)
+    assert keys.current() is first
+    await anyio.wait_all_tasks_blocked()
+    assert keys.current() is not first
+    assert len(fetched) == 3
+    gates[1].set()
+    await anyio.wait_all_tasks_blocked()
+    assert keys.current() is not first
 
 
 async def test_discovery_finds_the_address(provider):

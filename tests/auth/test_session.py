@@ -13,6 +13,7 @@ from asgi_middleware.auth import (
     JWTAuthMiddleware,
     MemoryRevocationStore,
     Reason,
+    Revocation,
     Rule,
     TokenError,
     TokenVerifier,
@@ -187,6 +188,64 @@ async def test_an_app_that_only_sends_is_closed_too(clock, server):
 
     await run(guard(app, clock), server, left(clock, SOON))
     assert reached == [[{"type": "websocket.accept"}, CLOSE], "token_expired"]
+    assert server.sent[-1] == CLOSE
+
+
+async def test_of_two_renewals_at_once_the_later_one_counts(clock, server):
+    """A renewal whose look-up takes longer does not put its token in the place of one that was sent after it."""
+    gate = anyio.Event()
+    told, ends = [], []
+
+    class Store:
+        async def is_revoked(self, token):
+            if token.token_id == "first":
+                await gate.wait()
+            return False
+
+    async def app(scope, receive, send):
+        await receive()
+        first, second = (
+            ISSUER.token(jti=name, exp=int(time.time()) + more) for name, more in (("first", 600), ("second", 900))
+        )
+        async with anyio.create_task_group() as group:
+            group.start_soon(scope["auth"].renew, first)
+            await anyio.wait_all_tasks_blocked()
+            await scope["auth"].renew(second)
+            gate.set()
+        ends.append(scope["auth"].token.token_id)
+        await send({"type": "websocket.close"})
+
+    revocation = Revocation(Store(), timeout=5)
+    await run(guard(app, clock, revocation=revocation, on_event=told.append), server, ISSUER.token())
+    assert ends == ["second"]
+    assert [event.kind for event in told] == ["admitted", "renewed"]
+
+
+@pytest.mark.parametrize("own", [False, True])
+async def test_an_end_that_a_task_group_wrapped_is_no_error_of_the_app(own, clock, server):
+    """An exception group of nothing but the end is that end; with an error of the app's own in it, it comes out."""
+
+    async def sends(send):
+        while True:
+            await send({"type": "websocket.send", "text": "tick"})
+            await anyio.sleep(0.01)
+
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(sends, send)
+        except* ConnectionAbortedError as wrapped:
+            errors = [wrapped, *([LookupError()] if own else [])]
+            raise ExceptionGroup("of the app", errors) from None
+
+    if own:
+        with pytest.raises(ExceptionGroup) as raised:
+            await run(guard(app, clock), server, left(clock, SOON))
+        assert raised.group_contains(LookupError)
+    else:
+        await run(guard(app, clock), server, left(clock, SOON))
     assert server.sent[-1] == CLOSE
 
 

@@ -208,6 +208,51 @@ async def test_the_hook_does_not_see_a_token_that_was_taken_out(path, app):
     assert "once" not in str([dict(event.scope) for event in told])
 
 
+class _Failing:
+    """A revocation store that is down, or a verifier's fault: nothing can be said of a token."""
+
+    async def is_revoked(self, token):
+        raise OSError
+
+
+@pytest.mark.parametrize("attempt", ["asked", "left alone"])
+async def test_the_hook_does_not_see_a_token_that_cannot_be_judged(attempt, app):
+    """Where a token cannot be judged (503), at once or after waiting, the event does not carry it either [3.1]."""
+    told = []
+    guarded = guard(app, query_parameter="token", revocation=_Failing(), on_event=told.append)
+    for _ in range(1 if attempt == "asked" else 2):
+        result = await http(guarded, query_string=f"token={GOOD}&x=1".encode())
+    assert result.status == 503
+    assert {event.scope["query_string"] for event in told} == {b"x=1"}
+
+
+async def test_the_hook_does_not_see_a_token_after_a_fault_of_ours(app, monkeypatch):
+    """An error of this class itself answers 503, and the event does not carry the token of the URL."""
+    told = []
+    monkeypatch.setattr(TokenVerifier, "verify_now", lambda *_: 1 / 0)
+    guarded = guard(app, query_parameter="token", on_event=told.append)
+    assert (await http(guarded, query_string=f"token={GOOD}".encode())).status == 503
+    assert [event.scope["query_string"] for event in told] == [b""]
+
+
+async def test_a_token_without_its_marker_is_not_sent_back(app):
+    """A page that offers the bare token gets no subprotocol, or its other one, when it is accepted to be closed."""
+    guarded = guard(app, websocket=WebSocketAuth(reject="accept_close"))
+    for offer, picked in (([GOOD], None), ([GOOD, "chat"], "chat"), (["ch\u00e4t", "\ud800", "chat"], "chat")):
+        result = await websocket(guarded, subprotocols=offer)
+        assert result.types == ["websocket.accept", "websocket.close"]
+        assert result.sent[0]["subprotocol"] == picked
+
+
+async def test_a_marker_said_twice_does_not_show_the_token(app):
+    """``bearer, bearer, <token>``: refused, and where a bad token may pass, the app does not see it to pick it."""
+    offer = ["chat", "bearer", "Bearer", GOOD]
+    assert (await websocket(guard(app), subprotocols=offer)).status == 400
+    lenient = guard(app, optional=["/"], on_invalid_optional="anonymous")
+    await websocket(lenient, subprotocols=offer)
+    assert [scope["subprotocols"] for scope in app.calls] == [["chat"]]
+
+
 async def test_a_raw_path_with_the_query_loses_the_token(app):
     """Some callers leave the query in raw_path; the token is taken out there, too."""
     query = f"x=1&t={GOOD}".encode()

@@ -1,5 +1,7 @@
 """TokenIssuer, the test tool: its good tokens pass, its bad ones do not, its keys stay inside."""
 
+import inspect
+
 import jwt
 import pytest
 
@@ -78,6 +80,9 @@ def test_what_it_publishes_verifies_its_tokens(algorithm):
     for token in (old, new):
         with pytest.raises(TokenError):
             only.verify(token)
+    numbered = TokenIssuer("ES256", kid="2")
+    numbered.rotate()
+    assert [jwk["kid"] for jwk in numbered.jwks["keys"]] == ["3", "2"]
     for jwk in issuer.jwks["keys"]:
         assert "d" not in jwk
     with pytest.raises(TokenError) as caught:
@@ -118,3 +123,4 @@ async def test_the_endpoint_publishes_metadata_and_keys(path, status):
         assert result.json() == await issuer.fetch(issuer.issuer + path)
         assert issuer.published == (2 if "jwks" in path else 0)
     assert (await lifespan(issuer.endpoint)).sent == []
+    assert inspect.isfunction(issuer.endpoint)  # uvicorn takes a bound method for an app of ASGI 2

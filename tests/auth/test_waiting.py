@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from asgi_middleware._core.exchange import enter
 from asgi_middleware.auth import (
     AuthEvent,
     JWTAuthMiddleware,
@@ -169,24 +170,46 @@ async def test_the_hook_is_told_of_every_decision(app):
         on_event=told.append,
         exempt=["/health"],
         rules=[Rule("/admin", scopes=["admin"])],
-        websocket=WebSocketAuth(reject="close"),
+        websocket=WebSocketAuth(reject="close", first_message=True),
     )
     good, forged = ISSUER.authorization(sub="u1"), (b"authorization", b"Bearer " + ISSUER.forged().encode())
     for path, headers in [("/", [good]), ("/health", []), ("/", []), ("/", [forged]), ("/admin", [good])]:
         await http(guarded, path=path, headers=headers)
     await websocket(guarded, headers=[good])
-    await websocket(guarded)
+    await websocket(guarded, headers=[(b"authorization", b"Basic x")])
+    await websocket(guarded, "/admin", headers=[good])
+    await websocket(guarded, "/admin", messages=[ISSUER.token(sub="u1")])
     assert [(event.kind, event.reason, event.status, event.subject) for event in told] == [
         ("admitted", None, None, "u1"),
         ("anonymous", None, None, None),
         ("refused", "credentials_missing", 401, None),
         ("refused", "signature_invalid", 401, None),
-        ("refused", "insufficient_scope", 403, None),
+        ("refused", "insufficient_scope", 403, "u1"),
         ("admitted", None, None, "u1"),
-        ("refused", "credentials_missing", 401, None),
+        ("refused", "scheme_not_supported", 401, None),
+        ("refused", "insufficient_scope", 403, "u1"),
+        ("refused", "insufficient_scope", 403, "u1"),
     ]
     assert all(isinstance(event, AuthEvent) and event.scope["type"] in {"http", "websocket"} for event in told)
     assert repr(told[3]) == "AuthEvent('refused', reason='signature_invalid', status=401)"
+
+
+async def test_who_may_not_is_known_to_the_log(app):
+    """A good token that grants too little is refused, and its subject is on the access line; a bad one has none."""
+    seen = []
+
+    async def observed(scope, receive, send):
+        scope, exchange = enter(scope)
+        await guarded(scope, receive, send)
+        seen.append((exchange.refusal.reason, exchange.subject))
+
+    guarded = guard(app, rules=[Rule("/", scopes=["admin"])])
+    for token in (ISSUER.token(sub="u1"), ISSUER.expired(sub="u1")):
+        header = (b"authorization", f"Bearer {token}".encode())
+        await http(observed, headers=[header])
+        await websocket(observed, headers=[header])
+    refused = [("insufficient_scope", "u1"), ("token_expired", None)]
+    assert seen == [refused[0], refused[0], refused[1], refused[1]]
 
 
 async def test_a_hook_that_fails_changes_nothing(app, caplog):

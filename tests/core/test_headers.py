@@ -29,6 +29,13 @@ raw_headers = st.lists(st.tuples(names, st.sampled_from([b"", b"*", b"Origin", b
 class TestHeaderNames:
     """The table of wanted names."""
 
+    def test_a_long_name_is_not_kept(self):
+        """A client's names of any length are read, and only those that a real one may have are remembered."""
+        wanted = HeaderNames(b"origin")
+        assert wanted[b"x" * 60_000] == b""
+        assert wanted[b"x-short"] == b""
+        assert set(wanted) == {b"origin", b"x-short"}
+
     def test_every_spelling(self):
         """A wanted name is found in any letter case, and named in lower case."""
         wanted = HeaderNames(b"origin", b"host")

@@ -148,10 +148,18 @@ class TestExempts:
 
     def test_several_methods_of_one_path(self):
         """A path may be exempt for some methods; a rule without a method frees them all."""
-        rules = PathRules(["GET /a", "HEAD /a"])
-        assert [rules.exempts(scope_of("/a", method)) for method in ("GET", "HEAD", "POST")] == [True, True, False]
+        rules = PathRules(["PUT /a", "DELETE /a"])
+        assert [rules.exempts(scope_of("/a", method)) for method in ("PUT", "DELETE", "POST")] == [True, True, False]
         assert PathRules(["GET /a", "/a"]).exempts(scope_of("/a", "POST"))
         assert PathRules(["/a", "GET /a"]).exempts(scope_of("/a", "POST"))
+
+    @pytest.mark.parametrize("rule", ["GET /a", "GET /*", "GET /**"])
+    def test_get_includes_head(self, rule):
+        """HEAD is GET without the content (RFC 9110 9.3.2), for rules that free and that tighten; not the reverse."""
+        rules = PathRules([rule])
+        for ask in (rules.exempts, rules.concerns):
+            assert [ask(scope_of("/a", method)) for method in ("GET", "HEAD", "POST")] == [True, True, False]
+        assert not PathRules([rule.replace("GET", "HEAD")]).exempts(scope_of("/a", "GET"))
 
     def test_a_websocket_has_no_method(self):
         """A rule without a method covers a WebSocket, one with a method does not."""

@@ -141,6 +141,12 @@ class TestConstruction:
         with pytest.raises(ValueError, match="headers"):
             Refusal(400, "x", headers=[header])
 
+    @pytest.mark.parametrize("status", [99, 200, 204, 304, 399, 600])
+    def test_a_status_that_refuses_nothing(self, status):
+        """A refusal is an error: any other status would tell the client that it got what it asked for."""
+        with pytest.raises(ValueError, match="400 to 599"):
+            Refusal(status, "x", title="x")
+
     def test_a_long_close_reason(self):
         """A close reason fits in a control frame."""
         with pytest.raises(ValueError, match="123"):

@@ -409,6 +409,23 @@ async def test_maps_are_bounded() -> None:
         await http(watch, "GET", "/t/acme/a/1")
         assert watch.route == "/t/{tenant}/a/{x}"
     assert len(routes._maps) <= routes._MOST_ROUTERS
+    kept = {id(found.router) for found in routes._maps.values()}
+    assert {id(router) for _, _, router, _ in routes._settled.values()} <= kept
+
+
+async def test_a_route_that_two_routers_share() -> None:
+    """Each router has its own template for it, whichever was asked last."""
+
+    async def endpoint(request: Any) -> Response:
+        return Response("ok")
+
+    shared = Route("/items/{id}", endpoint)
+    apps = [Starlette(routes=[Mount(prefix, routes=[shared])]) for prefix in ("/a", "/b", "/a")]
+    for _ in range(2):
+        for app, prefix in zip(apps, ("/a", "/b", "/a"), strict=True):
+            watch = Watch(app)
+            await http(watch, "GET", f"{prefix}/items/1")
+            assert watch.route == f"{prefix}/items/{{id}}"
 
 
 async def test_an_inner_template_gets_the_prefix_of_its_mount() -> None:

@@ -80,6 +80,8 @@ class TestPaths:
             "/public/./../admin/x",
             "/admin/../public",
             "/ADMIN",
+            "/adm\u0131n",
+            "/adm\u0130n/users",
             "/Public",
             "/%61dmin",
             "/public%2f..%2fadmin",

@@ -194,6 +194,38 @@ class ChannelsLike:
         self.application_mapping = {"http": thing, 3: None, Raising: self}
 
 
+class OddDict(dict):
+    """A dict that cannot be asked."""
+
+    def get(self, *_):
+        raise RuntimeError
+
+    items = get
+
+
+class OddList(list):
+    """A list that cannot be read."""
+
+    def __iter__(self):
+        raise RuntimeError
+
+
+class NoTruth:
+    """Neither true nor false, and no text."""
+
+    def __bool__(self) -> bool:
+        raise RuntimeError
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def included(prefix):
+    inner = SimpleNamespace(path="/x", app=SimpleNamespace(app=bare))
+    context = SimpleNamespace(prefix=prefix)
+    return SimpleNamespace(original_router=SimpleNamespace(routes=[inner]), include_context=context)
+
+
 def cyclic():
     outer, inner = Itself(), Itself()
     outer.app, inner.app = inner, outer
@@ -228,6 +260,10 @@ STRANGE = {
     "odd-itself": lambda: OddLists(Itself()),
     "litestar-raising": lambda: LitestarLike(Raising()),
     "litestar-magic": lambda: LitestarLike(mock.MagicMock()),
+    "odd-list": lambda: SimpleNamespace(user_middleware=OddList([1])),
+    "odd-dict": lambda: SimpleNamespace(application_mapping=OddDict(http=bare)),
+    "odd-options": lambda: SimpleNamespace(user_middleware=[SimpleNamespace(cls=bare, kwargs=OddDict(a=1))]),
+    "odd-prefix": lambda: SimpleNamespace(routes=[included(NoTruth())]),
     "channels-raising": lambda: ChannelsLike(Raising()),
 }
 WRAPPERS = (OddLists, LitestarLike, ChannelsLike, LoggingMiddleware)

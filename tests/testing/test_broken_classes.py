@@ -8,10 +8,12 @@ import copy
 import functools
 from collections.abc import Callable
 from contextvars import ContextVar
+from http import HTTPStatus
 from typing import Any
 
 import anyio
 import pytest
+import trio
 from right_class import Base
 
 from asgi_middleware.testing import (
@@ -401,6 +403,42 @@ class KeepsHeaderOnSelf(Base):
         await self.app(scope, receive, sending)
 
 
+class KeepsSocketOnSelf(Base):
+    async def serve(self, scope: Any, receive: Any, send: Any) -> None:
+        self.outgoing = send
+
+        async def sending(message: Any) -> None:
+            await self.outgoing(message)
+
+        await self.app(scope, receive, sending if scope["type"] == "websocket" else send)
+
+
+class LetsInOne(Base):
+    def __init__(self, app: Any) -> None:
+        super().__init__(app)
+        self.lock = anyio.Lock()
+
+    async def serve(self, scope: Any, receive: Any, send: Any) -> None:
+        async with self.lock:
+            await self.app(scope, receive, send)
+
+
+class LeavesTasks(Base):
+    async def serve(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            self.last = asyncio.get_running_loop().create_task(anyio.sleep(3600))
+        except RuntimeError:
+            trio.lowlevel.spawn_system_task(trio.sleep, 3600)
+        await self.app(scope, receive, send)
+
+
+class NamesStatus(Base):
+    async def send(self, message: Any, send: Any) -> None:
+        if message["type"] == "http.response.start":
+            HTTPStatus(message["status"])
+        await send(message)
+
+
 class ReturnsValue(Base):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
         await self.app(scope, receive, send)
@@ -560,6 +598,11 @@ BROKEN: list[tuple[Callable[..., Any], str]] = [
     (SendsSharedList, "app-not-called:http"),
     (KeepsStateOnSelf, "shared-state:status"),
     (KeepsHeaderOnSelf, "shared-state:x-seen"),
+    (KeepsSocketOnSelf, "shared-state:messages"),
+    (LetsInOne, "hangs:http"),
+    (LetsInOne, "hangs:websocket"),
+    (LeavesTasks, "task-left"),
+    (NamesStatus, "exception-invented:ValueError"),
     (ReturnsValue, "returned-value:bool"),
     (CallsTwice, "app-called-twice:http"),
     (CallsTwice, "after-end:http.response.body"),
