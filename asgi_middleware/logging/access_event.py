@@ -74,16 +74,20 @@ FIELDS: Final[dict[str, str]] = {
 """Every field of the access event, with its meaning. Fields of handlers come beside them."""
 
 # RFC 9110 9.3, RFC 5789, RFC 10008 (QUERY).
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "QUERY"})
-_SCHEMES: Final = frozenset({"http", "https", "ws", "wss"})
-_VERSIONS: Final = frozenset({"1.0", "1.1", "2", "3"})
-_LONGEST_WORD: Final = 64
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "QUERY"})
+SCHEMES: Final = frozenset({"http", "https", "ws", "wss"})
+VERSIONS: Final = frozenset({"1.0", "1.1", "2", "3"})
+LONGEST_WORD: Final = 64
 
 
 class AccessEvents:
-    """Describes connections, with what was asked for and what is to be hidden."""
+    """Describes connections, with what was asked for and what is to be hidden.
 
-    __slots__ = ("_redactor", "_request_headers", "_response_headers")
+    Attributes:
+        shows_headers: Whether any header was asked for.
+    """
+
+    __slots__ = ("_redactor", "_request_headers", "_response_headers", "shows_headers")
 
     def __init__(
         self, redactor: Redactor, request_headers: tuple[bytes, ...] = (), response_headers: tuple[bytes, ...] = ()
@@ -98,6 +102,7 @@ class AccessEvents:
         self._redactor = redactor
         self._request_headers = request_headers
         self._response_headers = response_headers
+        self.shows_headers = bool(request_headers or response_headers)
 
     def describe_request(self, scope: Scope, exchange: Exchange) -> dict[str, Any]:
         """Describe what is known of a connection when it comes in; time, level and event are left to be set.
@@ -131,11 +136,11 @@ class AccessEvents:
             del fields["trace_id"], fields["span_id"]
         elif trace.parent_id is not None:
             fields["parent_span_id"] = trace.parent_id
-        if method not in _METHODS:
+        if method not in METHODS:
             _odd_method(fields, scope)
-        if scheme not in _SCHEMES:
+        if scheme not in SCHEMES:
             _odd_word(fields, "scheme")
-        if version not in _VERSIONS:
+        if version not in VERSIONS:
             _odd_word(fields, "http_version")
         query = scope.get("query_string")
         if query:
@@ -148,8 +153,8 @@ class AccessEvents:
             if address is not None:
                 fields["client"] = (
                     address
-                    if type(address) is str and len(address) < _LONGEST_WORD and address.isprintable()
-                    else clean_text(str(address), _LONGEST_WORD)
+                    if type(address) is str and len(address) < LONGEST_WORD and address.isprintable()
+                    else clean_text(str(address), LONGEST_WORD)
                 )
         return fields
 
@@ -189,21 +194,31 @@ class AccessEvents:
             _compression(fields, exchange.compression)
         if outcome == "refused" and exchange.refusal is not None:
             fields["refusal"] = exchange.refusal.reason
-        if self._request_headers or self._response_headers:
-            self._headers(fields, traffic)
-        if exchange._timings is not None:  # noqa: SLF001 -- most requests have none
-            fields["timings_ms"] = {
-                clean_text(str(name), _LONGEST_WORD): milliseconds(spent) for name, spent in exchange.timings.items()
-            }
-        if exchange._fields is not None:
-            for name, value in exchange.copy_fields().items():
-                fields[free_name(name, FIELDS)] = clean_value(value, limit)
+        self.add_rest(fields, exchange, traffic)
         if error is not None:
             fields["error_type"] = clean_text(error_type(error), limit)
             fields["exception"] = CleanText(format_exception(error))
         elif traffic.answered_error is not None and outcome == "error":
             fields["error_type"] = clean_text(traffic.answered_error, limit)
         return fields
+
+    def add_rest(self, fields: dict[str, Any], exchange: Exchange, traffic: AnyTraffic) -> None:
+        """Add the headers that were asked for, and what handlers added.
+
+        Args:
+            fields: What is to be added to.
+            exchange: The connection's record.
+            traffic: What passed.
+        """
+        if self.shows_headers:
+            self._headers(fields, traffic)
+        if exchange._timings is not None:  # noqa: SLF001 -- most requests have none
+            fields["timings_ms"] = {
+                clean_text(str(name), LONGEST_WORD): milliseconds(spent) for name, spent in exchange.timings.items()
+            }
+        if exchange._fields is not None:
+            for name, value in exchange.copy_fields().items():
+                fields[free_name(name, FIELDS)] = clean_value(value, self._redactor.max_length)
 
     def _headers(self, fields: dict[str, Any], traffic: AnyTraffic) -> None:
         sides: list[tuple[str, tuple[bytes, ...], RawHeaders | None]] = [
@@ -219,7 +234,8 @@ def _compression(fields: dict[str, Any], figures: Any) -> None:
     coding = figures.encoding
     fields["compression"] = figures.skip_reason if coding is None else coding
     if coding is not None:
-        fields["original_bytes"] = figures.original_size
+        if figures.original_size is not None:  # as after HEAD
+            fields["original_bytes"] = figures.original_size
         fields["compression_ms"] = milliseconds(figures.seconds)
 
 
@@ -228,7 +244,7 @@ def _odd_method(fields: dict[str, Any], scope: Scope) -> None:
         del fields["method"]
         return
     fields["method"] = "_OTHER"
-    fields["method_original"] = clean_text(str(scope.get("method", "")), _LONGEST_WORD)
+    fields["method_original"] = clean_text(str(scope.get("method", "")), LONGEST_WORD)
 
 
 def _odd_word(fields: dict[str, Any], name: str) -> None:
@@ -236,4 +252,4 @@ def _odd_word(fields: dict[str, Any], name: str) -> None:
     if value is None:
         del fields[name]
     else:
-        fields[name] = clean_text(str(value), _LONGEST_WORD)
+        fields[name] = clean_text(str(value), LONGEST_WORD)

@@ -11,12 +11,13 @@ import structlog
 from asgi_middleware._core.paths import PathRules
 from asgi_middleware._core.types import Scope
 from asgi_middleware.logging.access_event import EVENTS, FIELDS, RUNNING, STARTED, AccessEvents
+from asgi_middleware.logging.access_line import AccessLine
 from asgi_middleware.logging.cleaning import clean_text, clean_value
-from asgi_middleware.logging.context import is_bound
-from asgi_middleware.logging.endings import LEVELS, Ending, default_level, ending_of, is_failure, usual_ending
+from asgi_middleware.logging.endings import LEVELS, Ending, default_level, ending_of, is_failure, went_well
 from asgi_middleware.logging.failures import Failures
 from asgi_middleware.logging.fast_road import FastRoad
 from asgi_middleware.logging.observation import HTTPObservation, Observation
+from asgi_middleware.logging.redaction import Redactor
 from asgi_middleware.logging.sampling import Sampler
 from asgi_middleware.logging.schemas import ENVELOPES, Schema
 from asgi_middleware.logging.traffic import milliseconds
@@ -25,19 +26,24 @@ Enrich = Callable[[Any, dict[str, Any]], None]
 
 _URGENT: Final = LEVELS["error"]
 _LONGEST_NAME: Final = 128
+_MOST_PATHS: Final = 256
 _HEAD: Final = ("timestamp", "level", "event")  # structlog's own
 
 
 class AccessLog:
     """Writes the events of connections, as the options of `LoggingMiddleware` say."""
 
-    __slots__ = ("_enrich", "_events", "_exclude", "_failures", "_level", "_limit", "_logger", "_sampler", "_schema")
+    __slots__ = (
+        "_enrich", "_events", "_exclude", "_excluded", "_failures", "_level", "_limit", "_line", "_logger", "_sampler",
+        "_schema", "_usual",
+    )  # fmt: skip
 
     def __init__(
         self,
         *,
         logger: Any,
         events: AccessEvents,
+        redactor: Redactor,
         exclude: PathRules | None,
         level: Callable[[Ending], str],
         sampler: Sampler | None,
@@ -49,7 +55,12 @@ class AccessLog:
         """Keep checked options; `limit` is the longest value that `enrich` may give."""
         self._logger = logger
         self._events = events
+        # The schemas and `enrich` work on the event itself.
+        self._line = AccessLine(events, redactor) if schema == "flat" and enrich is None else None
+        # Without choices to make, it is all that most requests need.
+        self._usual = self._line if exclude is None and sampler is None and level is default_level else None
         self._exclude = exclude
+        self._excluded: dict[str, tuple[str | None, bytes | None, str | None]] = {}
         self._level = level
         self._sampler = sampler
         self._schema = None if schema == "flat" else Schema(schema, FIELDS)
@@ -60,23 +71,37 @@ class AccessLog:
     def finish(self, observation: Observation, raised: BaseException | None) -> None:
         """Write the access event, without waiting: the app may have been cancelled."""
         try:
-            now = perf_counter()
-            rate = None
-            usual = None
-            if raised is None and type(observation) is HTTPObservation:
-                usual = usual_ending(observation, observation.exchange)
-            ending = usual or ending_of(observation, observation.exchange, raised, now)
-            if self._exclude is not None and not is_failure(ending) and self._exclude.exempts(observation.scope):
+            now, exchange = perf_counter(), observation.exchange
+            well = observation if raised is None and type(observation) is HTTPObservation else None
+            if well is not None and self._usual is not None and self._usual.write(well, "info", None, now):
                 return
-            if self._sampler is not None:
-                rate = self._sampler.rate_of(ending, observation.exchange)
+            ending, level, rate = None, "info", None
+            if well is None or not went_well(well, exchange):
+                well, ending = None, ending_of(observation, exchange, raised, now)
+            if (
+                self._exclude is not None
+                and (ending is None or not is_failure(ending))
+                and self._excludes(self._exclude, observation.scope)
+            ):
+                return
+            sampler = self._sampler
+            if sampler is not None:
+                spent = 0.0 if well is None or well.ended is None else well.ended - well.begun
+                rate = sampler.rate_of_success(spent, exchange) if ending is None else sampler.rate_of(ending, exchange)
                 if rate is None:
                     return
-            level = "info" if usual is not None and self._level is default_level else self._level_of(ending)
+            if ending is not None or self._level is not default_level:
+                ending = ending or ending_of(observation, exchange, raised, now)
+                level = self._level_of(ending)
+            line = None if self._usual is not None else self._line
+            if well is not None and line is not None and line.write(well, level, rate, now):
+                return
             log = self._log_at(level, observation)
             if log is None:
                 return
-            fields = self._events.describe(observation.scope, observation.exchange, observation, ending, now=now)
+            if ending is None:
+                ending = ending_of(observation, exchange, raised, now)
+            fields = self._events.describe(observation.scope, exchange, observation, ending, now=now)
             if rate is not None:
                 fields["sampling_rate"] = rate
             self._write(log, level, EVENTS, observation, fields)
@@ -93,7 +118,7 @@ class AccessLog:
 
     def _tell(self, observation: Observation, level: str, names: dict[str, str]) -> None:
         try:
-            if self._exclude is not None and names is STARTED and self._exclude.exempts(observation.scope):
+            if self._exclude is not None and names is STARTED and self._excludes(self._exclude, observation.scope):
                 return
             log = self._log_at(level, observation)
             if log is not None:
@@ -106,6 +131,18 @@ class AccessLog:
                 self._write(log, level, names, observation, fields)
         except Exception as error:  # noqa: BLE001 -- as for the access event
             self._failures.note("write an event on the way", error)
+
+    def _excludes(self, rules: PathRules, scope: Scope) -> bool:
+        """Tell whether the path is excluded. Those that are come again and again, so that they are remembered."""
+        path, about = scope.get("path"), (scope.get("method"), scope.get("raw_path"), scope.get("root_path"))
+        if self._excluded.get(path) == about:
+            return True
+        excluded = rules.exempts(scope)
+        if excluded:
+            if len(self._excluded) >= _MOST_PATHS:
+                self._excluded.clear()
+            self._excluded[path] = about
+        return excluded
 
     def _level_of(self, ending: Ending) -> str:
         hook = self._level
@@ -123,8 +160,12 @@ class AccessLog:
     def _log_at(self, level: str, observation: Observation) -> FastRoad | Callable[..., Any] | None:
         """Give the fast road, where it is open, or the logger's method; None where the level is not written."""
         road = observation.road
-        if road is not None and road.is_whole() and not is_bound():
+        if road is not None and road.is_clear():
             return road if LEVELS[level] >= road.level else None
+        return self._method(level)
+
+    def _method(self, level: str) -> Callable[..., Any] | None:
+        """Give the logger's method; None where the level is not written."""
         logger = self._logger.bind()
         if not _is_enabled(logger, LEVELS[level]):
             return None
@@ -150,7 +191,7 @@ class AccessLog:
             del fields["timestamp"], fields["level"], fields["event"]
             log(name, **fields)  # type: ignore[operator]  # a logger's method
             return
-        fields["timestamp"] = log.stamp()
+        fields["timestamp"] = log.stamps.now()
         fields["level"] = level
         fields["event"] = name
         event: Any = fields if log.schema == "flat" else ENVELOPES[log.schema](fields)

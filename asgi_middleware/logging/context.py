@@ -19,6 +19,7 @@ from typing import Any, Final, TypeAlias
 from structlog.contextvars import STRUCTLOG_KEY_PREFIX, bind_contextvars
 
 from asgi_middleware._core.exchange import Exchange, current_exchange
+from asgi_middleware.logging.failures import Failures
 from asgi_middleware.logging.otel import trace_here
 
 Bound: TypeAlias = tuple[Token[Any], ...]
@@ -30,7 +31,7 @@ def _variables() -> list[ContextVar[Any]]:
     return [tokens[name].var for name in ("request_id", "trace_id", "span_id")]
 
 
-_request_id, _trace_id, _span_id = copy_context().run(_variables)
+id_variable, _trace_id, _span_id = copy_context().run(_variables)
 
 
 class CorrelationId:
@@ -54,7 +55,7 @@ class CorrelationId:
 
     def get(self, default: Any = None) -> Any:
         """Give the id, or `default` outside a request."""
-        value = _request_id.get(...)
+        value = id_variable.get(...)
         if value is not ... and value is not None:
             return value
         exchange = current_exchange.get()
@@ -62,11 +63,11 @@ class CorrelationId:
 
     def set(self, value: str | None) -> Token[Any]:
         """Set the id, and give what :meth:`reset` takes."""
-        return _request_id.set(... if value is None else value)
+        return id_variable.set(... if value is None else value)
 
     def reset(self, token: Token[Any]) -> None:
         """Set the id back to what it was."""
-        _request_id.reset(token)
+        id_variable.reset(token)
 
 
 correlation_id: Final = CorrelationId()
@@ -88,15 +89,15 @@ def bind_request(exchange: Exchange, *, clear: bool, structlog: bool = True) -> 
     if not structlog:
         return (*cleared, current)
     request_id, trace = exchange.request_id, exchange.trace
-    bound: Bound = (*cleared, current) if request_id is None else (*cleared, current, _request_id.set(request_id))
+    bound: Bound = (*cleared, current) if request_id is None else (*cleared, current, id_variable.set(request_id))
     return bound if trace is None else (*bound, _trace_id.set(trace.trace_id), _span_id.set(trace.span_id))
 
 
 def bind_id(request_id: str, *, clear: bool) -> Bound:
     """Set the id alone, and give what :func:`unbind_request` needs to set it back."""
     if clear and len(copy_context()):
-        return (*_clear(), _request_id.set(request_id))
-    return (_request_id.set(request_id),)
+        return (*_clear(), id_variable.set(request_id))
+    return (id_variable.set(request_id),)
 
 
 def unbind_request(bound: Bound) -> None:
@@ -110,6 +111,18 @@ def unbind_request(bound: Bound) -> None:
     except (ValueError, RuntimeError):  # another context: nothing of this request may stay there either
         for token in bound:
             token.var.set(... if token.var.name.startswith(STRUCTLOG_KEY_PREFIX) else None)
+
+
+def unbind_elsewhere(bound: Bound, error: Exception, failures: Failures) -> None:
+    """Set the variables back after that has failed, as it does in another context; what else it may be is counted."""
+    if isinstance(error, ValueError):
+        try:
+            unbind_request(bound)
+        except Exception as another:  # noqa: BLE001 -- no reason to fail a request
+            error = another
+        else:
+            return
+    failures.note("set the context variables back", error)
 
 
 def is_bound() -> bool:

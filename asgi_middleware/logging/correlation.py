@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from types import EllipsisType
 from typing import Any, Final
 
 from asgi_middleware._core.config import Problems
 from asgi_middleware._core.exchange import enter
 from asgi_middleware._core.types import ASGIApp, Message, Receive, Scope, Send
-from asgi_middleware.logging.context import Bound, bind_id, unbind_request
+from asgi_middleware.logging.context import Bound, bind_id, id_variable, unbind_elsewhere, unbind_request
 from asgi_middleware.logging.entropy import random_word
 from asgi_middleware.logging.failures import Failures
-from asgi_middleware.logging.request_ids import Correlation, RequestIds, carriers_of, generate_request_id, with_header
+from asgi_middleware.logging.request_ids import (
+    HTTP_CARRIERS,
+    Correlation,
+    RequestIds,
+    carriers_of,
+    generate_request_id,
+    with_line,
+)
 from asgi_middleware.logging.trust import Trusted
 
 __all__ = ["CorrelationIdMiddleware"]
 
-_HTTP: Final = carriers_of({"type": "http"})
+_CLAIMS: Final = ("correlation",)
+# Looked up once: a method of a name that was imported is bound anew for every call.
+_set_id: Final = id_variable.set
+_reset_id: Final = id_variable.reset
 
 
 class CorrelationIdMiddleware:
@@ -68,7 +79,7 @@ class CorrelationIdMiddleware:
     The option names and meanings are those of asgi-correlation-id, save that ids are checked by charset, not as UUIDs.
     """
 
-    __slots__ = ("_clear", "_failures", "_find", "_first", "_ids", "_plain", "_size", "_told", "app")
+    __slots__ = ("_clear", "_failures", "_finder", "_first", "_ids", "_others", "_plain", "_told", "app")
 
     def __init__(
         self,
@@ -100,30 +111,37 @@ class CorrelationIdMiddleware:
         self._clear = clear_contextvars
         self._failures = Failures("CorrelationIdMiddleware")
         self._ids = RequestIds(correlation, names, self._failures)
-        self._find = self._ids.find
+        self._finder = self._ids.finder
+        self._others = self._finder.others
         self._first = names[0]
         self._plain = self._ids.plain
-        self._size = len(self._ids.response_header or b"")
         self._told = self._first if self._ids.response_header == self._first else self._ids.response_header
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(  # noqa: PLR0912, PLR0915 -- on the way of every request: what is split off costs a call
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Serve one connection."""
         kind = scope["type"]
         if kind != "http" and kind != "websocket":  # noqa: PLR1714 -- the fast form
             await self.app(scope, receive, send)
             return
         inner, exchange = enter(scope)
-        if not exchange.claim("correlation"):
-            await self.app(scope, receive, send)
-            return
-        if inner is scope:
+        if inner is not scope:  # it is new, and ours to claim: without the call
+            exchange._claims = _CLAIMS  # noqa: SLF001
+        elif exchange.claim("correlation"):
             inner = dict(scope)
             if exchange.scope is not None:
                 exchange.scope = inner
-        tokens: Bound = ()
+        else:
+            await self.app(scope, receive, send)
+            return
+        bound: Bound = ()
         try:
             headers = inner.get("headers") or ()
-            found = self._find(headers)
+            others = self._others
+            found = [(name, value) for name, value in headers if name not in others]
+            if found:
+                found = self._finder.pick(found)
             if not found and self._plain and exchange.request_id is None:
                 # What most requests need, without a call more than that.
                 exchange.request_id = request_id = random_word()
@@ -136,14 +154,14 @@ class CorrelationIdMiddleware:
             else:
                 line = (self._first, self._ids.give(inner, exchange, found))
                 request_id = line[1].decode()
-            tokens = bind_id(request_id, clear=self._clear)
+            full = self._clear and len(copy_context())
+            bound = bind_id(request_id, clear=True) if full else (_set_id(request_id),)
             if self._told is not None:
                 telling = _Telling()
-                telling.carriers = _HTTP if kind == "http" else carriers_of(scope)
-                telling.failures = self._failures
+                telling.carriers = HTTP_CARRIERS if kind == "http" else carriers_of(scope)
+                telling.ids = self._ids
                 telling.line = line if self._told is self._first else (self._told, line[1])
                 telling.send = send
-                telling.size = self._size
                 send = telling.tell
         except Exception as error:  # noqa: BLE001 -- an id is no reason to fail a request
             self._failures.note("give the request an id", error)
@@ -151,9 +169,12 @@ class CorrelationIdMiddleware:
             await self.app(inner, receive, send)
         finally:
             try:
-                unbind_request(tokens)
+                if len(bound) == 1:  # the id alone
+                    _reset_id(bound[0])
+                else:
+                    unbind_request(bound)
             except Exception as error:  # noqa: BLE001 -- the same
-                self._failures.note("set the context variables back", error)
+                unbind_elsewhere(bound, error, self._failures)
 
     @property
     def failures(self) -> int:
@@ -167,29 +188,18 @@ class _Telling:
     Made without a constructor, and slotted: a closure over as much costs twice as many instructions.
     """
 
-    __slots__ = ("carriers", "failures", "line", "send", "size")
+    __slots__ = ("carriers", "ids", "line", "send")
 
     carriers: frozenset[str]
-    failures: Failures
+    ids: RequestIds
     line: tuple[bytes, bytes]
     send: Send
-    size: int
 
     def tell(self, message: Message) -> Any:
         """Hand a message on; without waiting, since handing back the server's own awaitable saves a frame."""
         if message["type"] in self.carriers:
             try:
-                line, size = self.line, self.size
-                headers = message.get("headers") or ()
-                if type(headers) is not list:
-                    headers = list(headers)  # perhaps it can be read but once
-                for key, _ in headers:
-                    if len(key) == size and key.lower() == line[0]:
-                        message = with_header(message, headers, line)
-                        break
-                else:
-                    message = dict(message)
-                    message["headers"] = [*headers, line]
+                message = with_line(message, self.line, self.ids.response_finder)
             except Exception as error:  # noqa: BLE001 -- an id is no reason to fail a request
-                self.failures.note("add the response header", error)
+                self.ids.failures.note("add the response header", error)
         return self.send(message)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from asgi_middleware._core.exchange import Exchange
@@ -43,10 +42,6 @@ class Ending(NamedTuple):
     duration: float
 
 
-# Half of what the constructor of a named tuple costs.
-_make: Final = partial(tuple.__new__, Ending)
-
-
 def default_level(ending: Ending) -> str:
     """Give the level of an access event: error, warning for 4xx and refusals, else info."""
     status = ending.status
@@ -62,14 +57,16 @@ def is_failure(ending: Ending) -> bool:
     return ending.outcome != "ok" or (ending.status is not None and ending.status >= 400)
 
 
-def usual_ending(traffic: HTTPTraffic, exchange: Exchange) -> Ending | None:
-    """Give the ending of a request whose app returned and that went well: complete, below 400; None for any other."""
-    status, ended = traffic.status, traffic.ended
-    if ended is None or status is None or status >= 400 or traffic.disconnected:
-        return None
-    if exchange.error is not None or exchange.refusal is not None:
-        return None
-    return _make(("ok", status, None, ended - traffic.begun))
+def went_well(traffic: HTTPTraffic, exchange: Exchange) -> bool:
+    """Tell whether a request whose app returned was answered completely, below 400: then its ending says no more."""
+    return (
+        traffic.ended is not None
+        and traffic.status is not None
+        and traffic.status < 400
+        and not traffic.disconnected
+        and exchange.error is None
+        and exchange.refusal is None
+    )
 
 
 def ending_of(

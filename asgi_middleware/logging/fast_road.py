@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any, Final
 
 import structlog
 
+from asgi_middleware.logging.context import is_bound
+from asgi_middleware.logging.timestamps import Timestamps
 from asgi_middleware.logging.writing import Lines
 
 
@@ -23,14 +26,17 @@ class FastRoad:
     """How to write an event at once.
 
     Attributes:
+        chain: The processors that the road stands for.
+        last: The last of them, when the road was made.
         level: The lowest level written, as a number.
         schema: The name of the schema of all lines.
-        stamp: Gives the time as text.
+        stamps: Give the time.
         dumps: Encodes an event as JSON, with a line break.
         lines: Where the line goes.
+        flat: Whether the schema is the flat one.
     """
 
-    __slots__ = ("_chain", "_last", "dumps", "level", "lines", "schema", "stamp")
+    __slots__ = ("chain", "dumps", "flat", "last", "level", "lines", "schema", "stamps")
 
     def __init__(
         self,
@@ -38,44 +44,31 @@ class FastRoad:
         *,
         level: int,
         schema: str,
-        stamp: Callable[[], str],
+        stamps: Timestamps,
         dumps: Callable[[Any], bytes],
         lines: Lines,
     ) -> None:
         """Serve as long as structlog is configured with `chain`, and that ends as it does now."""
-        self._chain: Final = chain
-        self._last: Final = chain[-1]
+        self.chain: Final = chain
+        self.last: Final = chain[-1]
         self.level: Final = level
         self.schema: Final = schema
-        self.stamp: Final = stamp
+        self.flat: Final = schema == "flat"
+        self.stamps: Final = stamps
         self.dumps: Final = dumps
         self.lines: Final = lines
 
-    def is_open(self) -> bool:
-        """Tell whether structlog's configuration is still ours."""
-        chain = self._chain
-        return _configured() is chain and len(chain) > 0 and chain[-1] is self._last
-
-    def is_whole(self) -> bool:
-        """Tell whether nobody has replaced the processors in place: the cheaper half of `is_open`."""
-        chain = self._chain
-        return len(chain) > 0 and chain[-1] is self._last
-
-
-def _configured() -> Any:
-    """Give the processors that structlog is configured with."""
-    return structlog.get_config()["processors"]
-
-
-def _configured_at_once() -> Any:
-    return _configuration.default_processors
+    def is_clear(self) -> bool:
+        """Tell whether nothing is on the road that only the chain would see: replaced processors, bound variables."""
+        chain = self.chain
+        return bool(chain) and chain[-1] is self.last and not (len(copy_context()) > 1 and is_bound())
 
 
 # What `get_config` copies into a dict, at forty times the cost of reading one attribute. It is structlog's own affair,
 # so that where it is not as it was, the public function serves.
 _configuration: Any = getattr(sys.modules.get("structlog._config"), "_CONFIG", None)
-if getattr(_configuration, "default_processors", None) is _configured():
-    _configured = _configured_at_once
+if getattr(_configuration, "default_processors", None) is not structlog.get_config()["processors"]:
+    _configuration = None
 
 
 _road: FastRoad | None = None
@@ -88,6 +81,10 @@ def set_road(road: FastRoad | None) -> None:
 
 
 def open_road() -> FastRoad | None:
-    """Give the road, where it is open."""
+    """Give the road, where it is open: where structlog's configuration is still ours."""
     road = _road
-    return road if road is not None and road.is_open() else None
+    if road is None:
+        return None
+    chain = road.chain
+    configured = structlog.get_config()["processors"] if _configuration is None else _configuration.default_processors
+    return road if configured is chain and chain and chain[-1] is road.last else None

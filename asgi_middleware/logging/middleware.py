@@ -4,37 +4,40 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from functools import partial
+from contextvars import copy_context
 from sys import modules
 from time import perf_counter
 from typing import Any, Final
 
 from asgi_middleware._core.config import Problems
 from asgi_middleware._core.deadlines import call_after
-from asgi_middleware._core.exchange import enter
+from asgi_middleware._core.exchange import current_exchange, enter
 from asgi_middleware._core.paths import PathRules
 from asgi_middleware._core.types import ASGIApp, HeaderList, Receive, Scope, Send
 from asgi_middleware.logging.access_event import AccessEvents
 from asgi_middleware.logging.access_log import AccessLog, Enrich, access_logger
-from asgi_middleware.logging.context import bind_request, unbind_request
+from asgi_middleware.logging.context import Bound, bind_request, unbind_elsewhere, unbind_request
 from asgi_middleware.logging.endings import Ending, default_level
-from asgi_middleware.logging.entropy import random_word
+from asgi_middleware.logging.entropy import random_ids
 from asgi_middleware.logging.failures import Failures
 from asgi_middleware.logging.fast_road import open_road
+from asgi_middleware.logging.header_finder import HeaderFinder
 from asgi_middleware.logging.observation import HTTPObservation, Observation, WebSocketObservation, tells_of_clients
+from asgi_middleware.logging.otel import API
 from asgi_middleware.logging.redaction import Redaction, Redactor
-from asgi_middleware.logging.request_ids import Correlation, RequestIds, carriers_of, finder
+from asgi_middleware.logging.request_ids import Correlation, RequestIds
 from asgi_middleware.logging.sampling import Sampler, Sampling
 from asgi_middleware.logging.schemas import SCHEMAS
-from asgi_middleware.logging.trace_context import RANDOM, TraceContext, TraceMode, trace_of
+from asgi_middleware.logging.trace_context import TraceContext, TraceMode, trace_of
 
 __all__ = ["LoggingMiddleware"]
 
 _CORRELATION: Final = Correlation()
 _REDACTION: Final = Redaction()
 _CLAIMS: Final = ("logging", "correlation")
-# Half of what the constructor of a named tuple costs.
-_make_trace: Final = partial(tuple.__new__, TraceContext)
+# Looked up once: a method of a name that was imported is bound anew for every call.
+_set_current: Final = current_exchange.set
+_reset_current: Final = current_exchange.reset
 
 
 class LoggingMiddleware:
@@ -69,7 +72,7 @@ class LoggingMiddleware:
     Args:
         app: The ASGI app to wrap.
         logger: A structlog logger; ``structlog.get_logger("asgi.access")`` by default. Any structlog set-up will do.
-        correlation: How the request gets its id.
+        correlation: How the request gets its id; header names and hooks, as the options of `CorrelationIdMiddleware`.
         trace_context: ``"continue"`` (the default) takes the caller's trace, ``"restart"`` begins a new one for every
             request, for servers that strangers call; ``"off"`` keeps none.
         exclude_paths: Requests that are not worth a line, as path rules: ``"/health"``, ``"/static/**"``. Their
@@ -80,13 +83,16 @@ class LoggingMiddleware:
         redaction: What is hidden, and how long a value may be.
         level: Gives the level's name for an ending; error for 5xx and broken answers, warning for 4xx and refusals,
             else info.
-        sampling: Which lines are written when not all are; all by default. Failures always are.
+        sampling: Which lines are written when not all are; all by default. ``Sampling(rate=0.1, slow_after=1.0)``
+            writes failures and slow requests, and of the others a tenth, chosen by the trace id.
         schema: Names, nesting and units of the event: ``"flat"`` (those of `FIELDS`), ``"otel"``, ``"ecs"``,
             ``"gcp"`` or ``"datadog"``. Pass the same to `configure_structlog`.
         enrich: Is given the scope and the finished event, and may change the event.
-        log_start: Whether an event is written also when a request comes in.
+        log_start: Whether an event is written also when a request comes in: ``http.request.started``,
+            ``websocket.session.started``.
         still_running_after: Seconds after which a request that is not finished, and a WebSocket whose handshake is not
-            answered, get an event of level warning; at least 0.1. None, the default, for none.
+            answered, get an event of level warning: ``http.request.running``, ``websocket.session.running``. At least
+            0.1; None, the default, for none.
         clear_contextvars: Whether what an earlier request on the same connection bound through structlog is cleared.
             Turn it off when a class further out binds context variables of its own.
 
@@ -100,11 +106,15 @@ class LoggingMiddleware:
         "_bare",
         "_clear",
         "_failures",
-        "_find",
+        "_finder",
+        "_first",
         "_ids",
         "_log",
         "_log_start",
+        "_others",
+        "_plain",
         "_running_after",
+        "_tells_on_the_way",
         "_trace",
         "app",
     )
@@ -153,9 +163,11 @@ class LoggingMiddleware:
         self._clear = clear_contextvars
         self._failures = Failures("LoggingMiddleware")
         self._ids = RequestIds(correlation, names, self._failures)
+        redactor = Redactor(redaction)
         self._log = AccessLog(
             logger=access_logger(logger),
-            events=AccessEvents(Redactor(redaction), shown, answered),
+            events=AccessEvents(redactor, shown, answered),
+            redactor=redactor,
             exclude=exclude or None,
             level=level,
             sampler=None if sampling is None else Sampler(sampling),
@@ -166,8 +178,12 @@ class LoggingMiddleware:
         )
         self._log_start = log_start
         self._running_after = still_running_after
+        self._tells_on_the_way = log_start or still_running_after is not None
         self._trace = trace_context
-        self._find = finder((*names, b"traceparent", b"tracestate"))
+        finder = HeaderFinder((*names, b"traceparent", b"tracestate"))
+        self._finder, self._others = finder, finder.others
+        self._plain = trace_context == "continue" and self._ids.plain and self._ids.response_header == names[0]
+        self._first = names[0]
         # The fast road serves the default logger only: another one may have anything bound.
         self._bare = logger is None
 
@@ -176,7 +192,9 @@ class LoggingMiddleware:
         """How often a hook or an own step failed; no request was affected."""
         return self._failures.count
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(  # noqa: PLR0912 -- on the way of every request: what is split off costs a call
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Serve one connection."""
         kind = scope["type"]
         if kind != "http" and kind != "websocket":  # noqa: PLR1714 -- the fast form
@@ -184,8 +202,8 @@ class LoggingMiddleware:
             return
         begun = perf_counter()
         inner, exchange = enter(scope)
-        identifies = first = True
-        if inner is not scope:  # it is new, and ours to claim and to follow: without the calls
+        identifies = first = new = inner is not scope
+        if new:  # and ours to claim and to follow: without the calls
             exchange._claims = _CLAIMS  # noqa: SLF001
             exchange.scope = inner
         elif exchange.claim("logging"):
@@ -196,12 +214,12 @@ class LoggingMiddleware:
             return
         observation: Observation
         if kind == "http":
-            observation = HTTPObservation(scope, receive, send, exchange, self._failures, begun)
+            observation = HTTPObservation(scope, receive, send, exchange, self._ids, begun)
             send = observation.send_awaited if tells_of_clients(scope) else observation.send
         else:
-            observation = WebSocketObservation(scope, receive, send, exchange, self._failures, begun)
+            observation = WebSocketObservation(scope, receive, send, exchange, self._ids, begun)
             send = observation.send
-        self._prepare(observation, inner, identifies=identifies)
+        bound = self._prepare(observation, inner, new=new, identifies=identifies)
         try:
             await self.app(inner, observation.receive, send)
         except BaseException as error:
@@ -215,35 +233,56 @@ class LoggingMiddleware:
             if first:
                 exchange.scope = None
             try:
-                if observation.timer is not None:
+                if self._tells_on_the_way and observation.timer is not None:
                     observation.timer.stop()
-                unbind_request(observation.bound)
+                if len(bound) == 1:  # the Exchange alone
+                    _reset_current(bound[0])
+                else:
+                    unbind_request(bound)
             except Exception as error:  # noqa: BLE001 -- observing never fails a request
-                self._failures.note("set the context variables back", error)
+                unbind_elsewhere(bound, error, self._failures)
 
-    def _prepare(self, observation: Observation, inner: Scope, *, identifies: bool) -> None:
+    def _prepare(self, observation: Observation, inner: Scope, *, new: bool, identifies: bool) -> Bound:
         """Give the request its ids and its context; a failure of either leaves it without."""
         exchange = observation.exchange
         try:
-            observation.request_headers = headers = inner.get("headers")
-            found = self._find(headers)
-            if found or self._trace != "continue" or "opentelemetry.trace" in modules:
+            observation.request_headers = headers = inner.get("headers") or ()
+            others = self._others
+            found = [(name, value) for name, value in headers if name not in others]
+            if found:
+                found = self._finder.pick(found)
+            if found or not (new and self._plain) or API in modules:
                 self._trace_by(observation, found)
-            elif exchange.trace is None:
-                exchange.trace = _make_trace((random_word(), random_word()[:16], None, RANDOM, "", False))
-            if identifies:  # else a CorrelationIdMiddleware further out has given the id, and tells it itself
-                self._identify(observation, inner, found)
+                if identifies:  # else a CorrelationIdMiddleware further out has given the id, and tells it itself
+                    self._identify(observation, inner, found)
+            else:
+                # What most requests need, without a call more than that.
+                request_id, trace_id, span_id = random_ids()
+                exchange._trace = (TraceContext, trace_id, span_id)  # noqa: SLF001 -- made when it is asked for
+                exchange.request_id = observation.request_id = request_id
+                observation.line = line = (self._first, request_id.encode())
+                inner["headers"] = [*headers, line]
+                state = inner.get("state")
+                if state is not None:
+                    inner["state"] = state = state.copy()
+                    state["request_id"] = request_id
         except Exception as error:  # noqa: BLE001 -- observing never fails a request
             self._failures.note("give the request its ids", error)
+        bound: Bound = ()
         try:
             observation.road = road = open_road() if self._bare else None
-            observation.bound = bind_request(exchange, clear=self._clear, structlog=road is None)
+            if road is not None and not (self._clear and len(copy_context())):
+                bound = (_set_current(exchange),)
+            else:
+                bound = bind_request(exchange, clear=self._clear, structlog=road is None)
         except Exception as error:  # noqa: BLE001 -- the same
             self._failures.note("bind the context variables", error)
-        if self._log_start:
-            self._log.begin(observation)
-        if self._running_after is not None:
-            self._watch(observation, self._running_after)
+        if self._tells_on_the_way:
+            if self._log_start:
+                self._log.begin(observation)
+            if self._running_after is not None:
+                self._watch(observation, self._running_after)
+        return bound
 
     def _trace_by(self, observation: Observation, found: HeaderList) -> None:
         """Give the request its place in its trace: an active span's, the caller's, or a new one."""
@@ -261,9 +300,8 @@ class LoggingMiddleware:
             if found and not ids.trusts(inner):
                 observation.client_request_id = ids.offered(found)
         value = ids.give(inner, observation.exchange, found)
+        observation.request_id = observation.exchange.request_id
         if ids.response_header is not None:
-            if inner["type"] == "websocket":
-                observation.carriers = carriers_of(inner)
             observation.line = (ids.response_header, value)
 
     def _watch(self, observation: Observation, seconds: float) -> None:

@@ -9,9 +9,9 @@ from sys import modules
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from asgi_middleware.logging.context import Bound
+from asgi_middleware._core.messages import size_of
 from asgi_middleware.logging.otel import API, adopt_span
-from asgi_middleware.logging.request_ids import HTTP_CARRIERS, with_header
+from asgi_middleware.logging.request_ids import carriers_of, with_line
 from asgi_middleware.logging.traffic import HTTPTraffic, Traffic, WebSocketTraffic
 
 if TYPE_CHECKING:
@@ -20,17 +20,14 @@ if TYPE_CHECKING:
     from asgi_middleware._core.deadlines import Timer
     from asgi_middleware._core.exchange import Exchange
     from asgi_middleware._core.types import Message, Receive, Scope, Send
-    from asgi_middleware.logging.failures import Failures
     from asgi_middleware.logging.fast_road import FastRoad
+    from asgi_middleware.logging.request_ids import RequestIds
 
 
 _SLOTS: Final = (
-    "bound", "carriers", "client_request_id", "exchange", "failures", "line", "road", "scope", "server_receive",
-    "server_send", "timer",
+    "client_request_id", "exchange", "ids", "line", "request_id", "road", "scope", "server_receive", "server_send",
+    "timer",
 )  # fmt: skip
-
-
-_NO_MESSAGES: Final = frozenset[str]()
 
 
 class _Observed(Traffic):
@@ -39,10 +36,10 @@ class _Observed(Traffic):
     Attributes:
         scope: The scope as it came.
         exchange: The connection's record.
-        bound: The context variables to set back.
+        ids: How requests get their ids, and where failures are counted.
         line: The response header that tells the id; None for none.
-        carriers: The message types that may carry it.
         client_request_id: The id of a peer that is not trusted.
+        request_id: The id that was given; the Exchange's may have been changed since.
         road: The fast road, where it was open when the request came in.
         timer: What reports a request that is still running.
     """
@@ -51,34 +48,14 @@ class _Observed(Traffic):
 
     scope: Scope
     exchange: Exchange
-    failures: Failures
+    ids: RequestIds
     server_receive: Receive
     server_send: Send
-    bound: Bound
     line: tuple[bytes, bytes] | None
-    carriers: frozenset[str]
     client_request_id: str | None
+    request_id: str | None
     road: FastRoad | None
     timer: Timer | None
-
-    def start(self, message: Message) -> Message:
-        """Look at the message that opens the answer, and give it with the id in its headers."""
-        if API in modules:
-            adopt_span(self.exchange)
-        line = self.line
-        if line is None or message["type"] not in self.carriers:
-            return message
-        name = line[0]
-        size = len(name)
-        headers = message.get("headers") or ()
-        if type(headers) is not list:
-            headers = list(headers)  # perhaps it can be read but once
-        for key, _ in headers:
-            if len(key) == size and key.lower() == name:
-                return with_header(message, headers, line)
-        changed: Message = dict(message)
-        changed["headers"] = [*headers, line]
-        return changed
 
 
 class HTTPObservation(_Observed, HTTPTraffic):
@@ -87,24 +64,22 @@ class HTTPObservation(_Observed, HTTPTraffic):
     __slots__ = _SLOTS
 
     def __init__(  # noqa: PLR0917 -- one flat constructor: a further call would cost as much as eight slots
-        self, scope: Scope, receive: Receive, send: Send, exchange: Exchange, failures: Failures, begun: float
+        self, scope: Scope, receive: Receive, send: Send, exchange: Exchange, ids: RequestIds, begun: float
     ) -> None:
         """Begin with nothing seen."""
         self.scope = scope
         self.exchange = exchange
-        self.failures = failures
+        self.ids = ids
         self.server_receive = receive
         self.server_send = send
-        self.bound = ()
         self.line = None
-        self.carriers = HTTP_CARRIERS
         self.client_request_id = None
+        self.request_id = None
         self.road = None
         self.timer = None
         self.begun = begun
         self.status = None
         self.headers = None
-        self.request_headers = None
         self.send_error = None
         self.answered_error = None
         self.started = None
@@ -130,7 +105,7 @@ class HTTPObservation(_Observed, HTTPTraffic):
         try:
             self.received(message)
         except Exception as error:  # noqa: BLE001 -- observing never fails a request
-            self.failures.note("read a message", error)
+            self.ids.failures.note("read a message", error)
         return message
 
     def send(self, message: Message) -> Awaitable[None]:
@@ -139,11 +114,27 @@ class HTTPObservation(_Observed, HTTPTraffic):
         Hands back the server's own awaitable, which saves a coroutine for every message.
         """
         try:
-            if message["type"] == "http.response.start":
-                message = self.start(message)
-            self.sending(message, perf_counter())
+            kind = message["type"]
+            if kind == "http.response.body":
+                # Here, since a call more would double what a chunk costs; and without the clock for any but the last.
+                if self.ended is None:
+                    body = message.get("body")
+                    size = len(body) if type(body) is bytes else size_of(body)
+                    if size and not self.bodiless:
+                        self.response_chunks += 1
+                        if self.response_bytes is not None:
+                            self.response_bytes += size
+                    if not (message.get("more_body") or self._trailers):
+                        self.ended = perf_counter()
+            else:
+                if kind == "http.response.start":
+                    if API in modules:
+                        adopt_span(self.exchange)
+                    if self.line is not None:
+                        message = with_line(message, self.line, self.ids.response_finder)
+                self.sending(message, perf_counter())
         except Exception as error:  # noqa: BLE001 -- observing never fails a request
-            self.failures.note("read a message", error)
+            self.ids.failures.note("read a message", error)
         return self.server_send(message)
 
     async def send_awaited(self, message: Message) -> None:
@@ -161,19 +152,18 @@ class WebSocketObservation(_Observed, WebSocketTraffic):
     __slots__ = _SLOTS
 
     def __init__(  # noqa: PLR0917 -- as for HTTP
-        self, scope: Scope, receive: Receive, send: Send, exchange: Exchange, failures: Failures, begun: float
+        self, scope: Scope, receive: Receive, send: Send, exchange: Exchange, ids: RequestIds, begun: float
     ) -> None:
         """Begin with nothing seen."""
         super().__init__()
         self.scope = scope
         self.exchange = exchange
-        self.failures = failures
+        self.ids = ids
         self.server_receive = receive
         self.server_send = send
-        self.bound = ()
         self.line = None
-        self.carriers = _NO_MESSAGES
         self.client_request_id = None
+        self.request_id = None
         self.road = None
         self.timer = None
         self.begun = begun
@@ -188,7 +178,7 @@ class WebSocketObservation(_Observed, WebSocketTraffic):
         try:
             self.received(message)
         except Exception as error:  # noqa: BLE001 -- observing never fails a request
-            self.failures.note("read a message", error)
+            self.ids.failures.note("read a message", error)
         return message
 
     async def send(self, message: Message) -> None:
@@ -196,12 +186,15 @@ class WebSocketObservation(_Observed, WebSocketTraffic):
         try:
             if message["type"] != "websocket.send":
                 if message["type"] != "websocket.http.response.body":
-                    message = self.start(message)
+                    if API in modules:
+                        adopt_span(self.exchange)
+                    if self.line is not None and message["type"] in carriers_of(self.scope):
+                        message = with_line(message, self.line, self.ids.response_finder)
                 if self.timer is not None:
                     self.timer.stop()
             self.sending(message, perf_counter())
         except Exception as error:  # noqa: BLE001 -- observing never fails a request
-            self.failures.note("read a message", error)
+            self.ids.failures.note("read a message", error)
         try:
             await self.server_send(message)
         except OSError as error:

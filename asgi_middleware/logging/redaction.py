@@ -50,6 +50,7 @@ _QUERY_OR_FRAGMENT: Final = re.compile("[?#]")
 _MARKS: Final = re.compile("([?#])")
 _URL_HEADERS: Final = frozenset({b"referer", b"location", b"content-location", b"link", b"refresh"})
 _PARTS: Final = re.compile("[?#&;]")
+_SHORTEST_TOKEN: Final = 9
 _DEEPEST: Final = 3
 _MOST_NAMES: Final = 1024
 # What needs neither cleaning nor decoding, and can hold no URL with a query of its own.
@@ -105,7 +106,7 @@ class Redactor:
     def __init__(self, redaction: Redaction) -> None:
         """Fold the names once."""
         self._query = redaction.query
-        self._harmless: set[str] = set()
+        self._harmless: set[bytes] = set()
         self._parameters = frozenset(_fold(name) for name in redaction.parameters)
         self._headers = frozenset(name.lower().encode("latin-1", "replace") for name in redaction.headers)
         self._replacement = redaction.replacement
@@ -117,7 +118,7 @@ class Redactor:
 
     def path(self, path: str) -> str:
         """Clean a path. A target in absolute form (RFC 9112 3.2.2) loses its authority, which may name a user."""
-        if path.startswith("/") and path.isprintable() and len(path) <= self.max_length and "eyJ" not in path:
+        if path.startswith("/") and path.isprintable() and "eyJ" not in path and len(path) <= self.max_length:
             return path
         if not path.startswith("/"):
             path = _AUTHORITY.sub("", path, count=1)
@@ -128,25 +129,25 @@ class Redactor:
         if not query or self._query == "drop":
             return None
         limit = self.max_length
-        if type(query) is bytes and len(query) <= limit and not query.translate(None, _PLAIN):
-            text = query.decode()
-            if "eyJ" not in text:
-                # Most queries are one parameter whose name was seen before.
-                if "&" not in text and text.partition("=")[0] in self._harmless:
-                    return text
-                if self._query == "keep" or self._is_harmless(text):
-                    return text
+        if type(query) is bytes and len(query) <= limit:
+            # Most queries are one parameter whose name was seen before, with a value too short for a token.
+            name, _, value = query.partition(b"=")
+            if value.isalnum() and len(value) < _SHORTEST_TOKEN and name in self._harmless:
+                return query.decode()
+            plain = not query.translate(None, _PLAIN) and b"eyJ" not in query
+            if plain and (self._query == "keep" or self._is_harmless(query)):
+                return query.decode()
         # Cut first, so that a long query costs no more than a short one: what is cut is a tail, never a name.
         text = query[: limit * 4] if isinstance(query, str) else bytes(query[: limit * 4]).decode("latin-1")
         return self.text(self._hide_parameters(text)) if self._query == "redact" else clean_text(text, limit)
 
-    def _is_harmless(self, query: str) -> bool:
+    def _is_harmless(self, query: bytes) -> bool:
         """Tell whether none of the parameters of a plain query is a secret; names are learned, values never."""
         harmless = self._harmless
-        for pair in query.split("&"):
-            name = pair.partition("=")[0]
+        for pair in query.split(b"&"):
+            name = pair.partition(b"=")[0]
             if name not in harmless:
-                if self._is_secret(name):
+                if self._is_secret(name.decode()):
                     return False
                 if len(harmless) < _MOST_NAMES:
                     harmless.add(name)

@@ -11,7 +11,7 @@ Facts this module rests on:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any, Final
@@ -19,9 +19,10 @@ from typing import Any, Final
 from asgi_middleware._core.config import Problems
 from asgi_middleware._core.exchange import Exchange
 from asgi_middleware._core.headers import header_list, replace
-from asgi_middleware._core.types import HeaderList, Message, RawHeaders, Scope
+from asgi_middleware._core.types import HeaderList, Message, Scope
 from asgi_middleware.logging.entropy import random_word
 from asgi_middleware.logging.failures import Failures
+from asgi_middleware.logging.header_finder import HeaderFinder
 from asgi_middleware.logging.trust import Trusted, check_trusted, trust_of
 
 LONGEST_ID: Final = 128
@@ -93,15 +94,17 @@ class RequestIds:
 
     Attributes:
         names: The header names that may carry an id, lower case, by priority.
-        find: Gives those of a request's headers that carry an id, their names in lower case.
+        failures: Where a failing hook is counted.
+        finder: Finds those of a request's headers that carry an id.
         plain: Whether a request without an id gets one made here, unchanged by any hook, in its headers, too.
         response_header: The lower-case response header that tells the id, or None.
+        response_finder: Finds it among those of the app.
         trusted: Tells of a scope whether its peer's ids are taken; None where everybody's are.
     """
 
     __slots__ = (
-        "_failures", "_generator", "_own", "_takes_all", "_transformer", "_update", "_validator", "find", "names",
-        "plain", "response_header", "trusted",
+        "_generator", "_own", "_takes_all", "_transformer", "_update", "_validator", "failures", "finder", "names",
+        "plain", "response_finder", "response_header", "trusted",
     )  # fmt: skip
 
     def __init__(self, correlation: Correlation, names: tuple[bytes, ...], failures: Failures) -> None:
@@ -113,7 +116,7 @@ class RequestIds:
             failures: Where a failing hook is counted.
         """
         self.names = names
-        self.find = finder(names)
+        self.finder = HeaderFinder(names)
         self.trusted = trust_of(correlation.trusted)
         self._update = correlation.update_request_header
         self._generator = correlation.generator
@@ -122,11 +125,12 @@ class RequestIds:
         self.plain = self._own and correlation.update_request_header
         self._validator = correlation.validator
         self._transformer = correlation.transformer
-        self._failures = failures
+        self.failures = failures
         header = correlation.response_header
         self.response_header = names[0] if header is ... else None
         if isinstance(header, str):
             self.response_header = header.lower().encode("ascii")
+        self.response_finder = HeaderFinder([self.response_header or b""])
 
     def trusts(self, scope: Scope) -> bool:
         """Tell whether the ids of this scope's peer are taken; a function that raises trusts nobody."""
@@ -135,7 +139,7 @@ class RequestIds:
         try:
             return bool(self.trusted(scope))
         except Exception as error:  # noqa: BLE001 -- a hook never breaks a request
-            self._failures.note("ask whether the peer is trusted", error)
+            self.failures.note("ask whether the peer is trusted", error)
             return False
 
     def choose(self, found: HeaderList, scope: Scope) -> str:
@@ -214,7 +218,7 @@ class RequestIds:
         try:
             return bool(self._validator(text))
         except Exception as error:  # noqa: BLE001 -- a hook never breaks a request
-            self._failures.note("validate a request id", error)
+            self.failures.note("validate a request id", error)
             return False
 
     def _generate(self) -> str:
@@ -224,9 +228,9 @@ class RequestIds:
             made = self._generator()
             if type(made) is str and is_safe_request_id(made):
                 return made
-            self._failures.note("use a generated request id", ValueError(f"{made!r} is not a safe request id"))
+            self.failures.note("use a generated request id", ValueError(f"{made!r} is not a safe request id"))
         except Exception as error:  # noqa: BLE001 -- a hook never breaks a request
-            self._failures.note("generate a request id", error)
+            self.failures.note("generate a request id", error)
         return random_word()
 
     def _transform(self, chosen: str) -> str:
@@ -234,36 +238,10 @@ class RequestIds:
             changed: Any = self._transformer(chosen)  # type: ignore[misc]  # asked before the call
             if type(changed) is str and is_safe_request_id(changed):
                 return changed
-            self._failures.note("use a transformed request id", ValueError(f"{changed!r} is not a safe request id"))
+            self.failures.note("use a transformed request id", ValueError(f"{changed!r} is not a safe request id"))
         except Exception as error:  # noqa: BLE001 -- a hook never breaks a request
-            self._failures.note("transform a request id", error)
+            self.failures.note("transform a request id", error)
         return chosen
-
-
-def finder(names: Collection[bytes]) -> Callable[[RawHeaders | None], HeaderList]:
-    """Give a function that picks headers out of a raw list: those of some lower-case `names`, whatever their spelling.
-
-    The length is looked at first: it rules out most headers, at a fraction of what their lower case costs.
-    """
-    if len(names) == 1:
-        [only] = names
-        size = len(only)
-
-        def find_one(headers: RawHeaders | None) -> HeaderList:
-            return [(only, value) for name, value in headers or () if len(name) == size and name.lower() == only]
-
-        return find_one
-    wanted = frozenset(names)
-    shortest, longest = min(map(len, names)), max(map(len, names))
-
-    def find(headers: RawHeaders | None) -> HeaderList:
-        return [
-            (name.lower(), value)
-            for name, value in headers or ()
-            if shortest <= len(name) <= longest and name.lower() in wanted
-        ]
-
-    return find
 
 
 def carriers_of(scope: Scope) -> frozenset[str]:
@@ -281,9 +259,25 @@ def carriers_of(scope: Scope) -> frozenset[str]:
     return _WEBSOCKET_CARRIERS if takes_headers else _DENIAL_CARRIERS
 
 
-def with_header(message: Message, headers: RawHeaders, line: tuple[bytes, bytes]) -> dict[str, Any]:
-    """Give a copy of a message with its `headers`, and exactly one line of this name among them."""
-    return {**message, "headers": replace(headers, *line)}
+def with_line(message: Message, line: tuple[bytes, bytes], finder: HeaderFinder) -> dict[str, Any]:
+    """Give a copy of a message with exactly one line of this name among its headers.
+
+    Args:
+        message: What opens the response.
+        line: The header.
+        finder: Finds that name.
+    """
+    headers = message.get("headers") or ()
+    if type(headers) is not list:
+        headers = list(headers)  # perhaps it can be read but once
+    changed: dict[str, Any] = message.copy() if type(message) is dict else dict(message)
+    others = finder.others
+    for name, _ in headers:
+        if name not in others and finder.find(headers):
+            changed["headers"] = replace(headers, *line)
+            return changed
+    changed["headers"] = [*headers, line]
+    return changed
 
 
 HTTP_CARRIERS: Final = frozenset({"http.response.start"})

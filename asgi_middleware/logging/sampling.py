@@ -58,14 +58,20 @@ class Sampler:
 
     def rate_of(self, ending: Ending, exchange: Exchange) -> float | None:
         """Give what part of its like a line stands for: 1 for one that is always kept; None for one to leave out."""
-        if is_failure(ending) or ending.duration >= self._slow_after:
+        return 1.0 if is_failure(ending) else self.rate_of_success(ending.duration, exchange)
+
+    def rate_of_success(self, duration: float, exchange: Exchange) -> float | None:
+        """Give the same of a request that is no failure."""
+        if duration >= self._slow_after:
             return 1.0
         return self._rate if _randomness(exchange) >= self._threshold else None
 
 
 def _randomness(exchange: Exchange) -> int:
-    if exchange.trace is not None:
-        return int(exchange.trace.trace_id[-_RANDOM_DIGITS:], 16)
+    trace = exchange._trace  # noqa: SLF001 -- perhaps the ids alone: see there
+    if trace is not None:
+        trace_id = trace[1] if type(trace) is tuple else trace.trace_id
+        return int(trace_id[-_RANDOM_DIGITS:], 16)
     if exchange.request_id is not None:
         return crc32(exchange.request_id.encode()) << 24
     return int(random() * _ALL)  # noqa: S311 -- chance, not a secret

@@ -104,7 +104,7 @@ def configure_structlog(
     lines = BufferedLines(output) if buffered and as_json else DirectLines(output)
     chain = _configure_native(output, number, lines, schema if as_json else None)
     if as_json:
-        road = FastRoad(chain, level=number, schema=schema, stamp=Timestamps().now, dumps=_dumps, lines=lines)
+        road = FastRoad(chain, level=number, schema=schema, stamps=Timestamps(), dumps=_dumps, lines=lines)
         set_road(road)
     _configure_standard(output, number, lines, schema if as_json else None)
     if capture_server_logs:

@@ -24,7 +24,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from asgi_middleware._core.headers import find_all
 from asgi_middleware._core.types import RawHeaders
-from asgi_middleware.logging.entropy import random_word
+from asgi_middleware.logging.entropy import random_half, random_word
 from asgi_middleware.logging.otel import span_of_request
 
 TraceMode: TypeAlias = Literal["continue", "restart", "off"]
@@ -77,7 +77,7 @@ class TraceContext(NamedTuple):
 
     def child(self) -> TraceContext:
         """Give the context of one outgoing call: the same trace, with a new span id below this one."""
-        return self._replace(span_id=random_word()[:16], parent_id=self.span_id, from_span=False)
+        return self._replace(span_id=random_half(), parent_id=self.span_id, from_span=False)
 
 
 class Parent(NamedTuple):
@@ -90,7 +90,7 @@ class Parent(NamedTuple):
 
 def new_trace() -> TraceContext:
     """Begin a trace: random ids, not sampled."""
-    return TraceContext(random_word(), random_word()[:16])
+    return TraceContext(random_word(), random_half())
 
 
 def trace_of(headers: RawHeaders, mode: TraceMode) -> TraceContext | None:
@@ -123,7 +123,7 @@ def continued(traceparent: Sequence[bytes], tracestate: Sequence[bytes]) -> Trac
     if parent is None:
         return None
     state = parse_tracestate(tracestate) if tracestate else ""
-    return TraceContext(parent.trace_id, random_word()[:16], parent.parent_id, parent.flags, state)
+    return TraceContext(parent.trace_id, random_half(), parent.parent_id, parent.flags, state)
 
 
 def parse_traceparent(values: Sequence[bytes]) -> Parent | None:

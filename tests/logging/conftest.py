@@ -1,12 +1,20 @@
 """What the tests of the logging room share: the lines that were written, and clean global state."""
 
 import logging
+import sys
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import pytest
 import structlog
 from structlog.testing import capture_logs
+
+
+@pytest.fixture(autouse=True)
+def _without_opentelemetry(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have OpenTelemetry's API be loaded in its own tests only: where it is, requests take another road."""
+    if not request.node.path.name.startswith("test_otel"):
+        monkeypatch.delitem(sys.modules, "opentelemetry.trace", raising=False)
 
 
 @pytest.fixture

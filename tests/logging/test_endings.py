@@ -5,13 +5,17 @@ from collections.abc import Iterable
 from enum import IntEnum
 from http import HTTPStatus
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from asgi_middleware._core.exchange import Exchange
 from asgi_middleware._core.refusals import Refusal
 from asgi_middleware.logging.endings import Ending, default_level, ending_of, is_failure
-from asgi_middleware.logging.traffic import HTTPTraffic, WebSocketTraffic
+from asgi_middleware.logging.failures import Failures
+from asgi_middleware.logging.observation import HTTPObservation
+from asgi_middleware.logging.request_ids import Correlation, RequestIds
+from asgi_middleware.logging.traffic import WebSocketTraffic
 
 Step = tuple[str, dict[str, Any]] | OSError
 
@@ -23,15 +27,29 @@ class ClientDisconnect(Exception):
 RECEIVED = {"http.request", "http.disconnect", "websocket.connect", "websocket.receive", "websocket.disconnect"}
 
 
-def play(traffic: HTTPTraffic | WebSocketTraffic, steps: Iterable[dict[str, Any] | OSError]) -> None:
+def observed(method: str = "GET") -> HTTPObservation:
+    """Begin to observe an exchange, at 0 seconds."""
+
+    def swallow(*_: Any) -> Any:
+        return None
+
+    ids = RequestIds(Correlation(), (b"x-request-id",), Failures("test"))
+    return HTTPObservation({"type": "http", "method": method}, swallow, swallow, Exchange(), ids, 0.0)
+
+
+def play(traffic: HTTPObservation | WebSocketTraffic, steps: Iterable[dict[str, Any] | OSError]) -> None:
     """Show a traffic record some messages, a second apart."""
     for second, step in enumerate(steps, start=1):
         if isinstance(step, OSError):
             traffic.failed(step)
         elif step["type"] in RECEIVED:
             traffic.received(step)
-        else:
+        elif isinstance(traffic, WebSocketTraffic):
             traffic.sending(step, float(second))
+        else:
+            with patch("asgi_middleware.logging.observation.perf_counter", return_value=float(second)):
+                traffic.send(step)
+            assert traffic.ids.failures.count == 0
 
 
 def start(status: int = 200, **keys: Any) -> dict[str, Any]:
@@ -119,7 +137,7 @@ FAULT = ValueError()
 )
 def test_http_outcome(steps: list[Any], raised: BaseException | None, outcome: str, status: int | None) -> None:
     """The outcome of an HTTP exchange follows from its messages and its exception alone [3.3]."""
-    traffic = HTTPTraffic()
+    traffic = observed()
     play(traffic, steps)
     ending = ending_of(traffic, Exchange(), raised, 9.0)
     assert (ending.outcome, ending.status) == (outcome, status)
@@ -186,12 +204,12 @@ def test_refusal_and_answered_error() -> None:
     refused.refusal = both.refusal = Refusal(503, "overloaded")
     failed.error = both.error = FAULT
     for exchange, outcome in ((refused, "refused"), (failed, "error"), (both, "error")):
-        http, websocket = HTTPTraffic(), WebSocketTraffic()
+        http, websocket = observed(), WebSocketTraffic()
         play(http, [start(503), body()])
         play(websocket, [OPEN, close()])
         assert ending_of(http, exchange, None, 1.0).outcome == outcome
         assert ending_of(websocket, exchange, None, 1.0).outcome == outcome
-    assert ending_of(HTTPTraffic(), failed, asyncio.CancelledError(), 1.0).error is FAULT
+    assert ending_of(observed(), failed, asyncio.CancelledError(), 1.0).error is FAULT
 
 
 @pytest.mark.parametrize(
@@ -201,7 +219,7 @@ def test_refusal_and_answered_error() -> None:
 )
 def test_sizes(data: Any, size: int) -> None:
     """Bodies are counted in bytes, whatever holds them; empty ones are no chunk."""
-    traffic = HTTPTraffic()
+    traffic = observed()
     play(traffic, [{"type": "http.request", "body": data, "more_body": False}, start(), body(data)])
     assert (traffic.request_bytes, traffic.response_bytes) == (size, size)
     assert (traffic.request_chunks, traffic.response_chunks) == (bool(size), bool(size))
@@ -209,7 +227,7 @@ def test_sizes(data: Any, size: int) -> None:
 
 def test_missing_keys_count_as_empty() -> None:
     """Messages without a body are legal."""
-    traffic = HTTPTraffic()
+    traffic = observed()
     play(
         traffic,
         [{"type": "http.request"}, {"type": "http.response.start", "status": 200}, {"type": "http.response.body"}],
@@ -220,22 +238,21 @@ def test_missing_keys_count_as_empty() -> None:
 @pytest.mark.parametrize(("head", "status"), [(True, 200), (False, 204), (False, 304)])
 def test_no_body_on_the_wire(head: bool, status: int) -> None:
     """What an app sends to HEAD, or with 204 or 304, never reaches the wire and counts as nothing."""
-    traffic = HTTPTraffic()
-    traffic.bodiless = head
+    traffic = observed("HEAD" if head else "GET")
     play(traffic, [start(status), body(b"ignored")])
     assert (traffic.response_bytes, traffic.response_chunks) == (0, 0)
 
 
 def test_a_file_sent_by_the_server_has_no_known_size() -> None:
     """Of a path handed to the server the size is not known, and is not guessed."""
-    traffic = HTTPTraffic()
+    traffic = observed()
     play(traffic, [start(), {"type": "http.response.pathsend", "path": "/x"}])
     assert traffic.response_bytes is None
 
 
 def test_after_the_end_nothing_counts() -> None:
     """Messages after the end, and a second start, change nothing."""
-    traffic = HTTPTraffic()
+    traffic = observed()
     play(traffic, [start(200), body(b"ab"), body(b"cd"), start(500)])
     assert (traffic.status, traffic.response_bytes, traffic.ended) == (200, 2, 2.0)
 
@@ -246,7 +263,7 @@ def test_numbers_may_be_enums() -> None:
     class Code(IntEnum):
         AWAY = 1001
 
-    http, websocket = HTTPTraffic(), WebSocketTraffic()
+    http, websocket = observed(), WebSocketTraffic()
     play(http, [start(HTTPStatus.NOT_ACCEPTABLE)])
     play(websocket, [OPEN, ACCEPT, left(Code.AWAY)])
     assert type(http.status) is int

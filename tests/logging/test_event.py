@@ -246,6 +246,7 @@ class TestEvent:
         ("figures", "fields"),
         [
             (("br", 5000, 900, 0.0025, None), {"compression": "br", "original_bytes": 5000, "compression_ms": 2.5}),
+            (("br", None, 0, 0.0, None), {"compression": "br", "compression_ms": 0.0}),
             ((None, 12, 12, 0.0, "too_small"), {"compression": "too_small"}),
         ],
     )

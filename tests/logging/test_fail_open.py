@@ -1,7 +1,9 @@
 """Fail open: whatever breaks inside the logging, the response is the same, byte for byte."""
 
+import contextvars
 import io
 import sys
+import types
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -36,7 +38,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 async def responses(wrapped: Any) -> list[Any]:
     """Give everything that a server sees, save the id."""
     results: list[Result] = [
-        await http(wrapped, "POST", "/x", query_string=b"a=1", body=[b"a", b"b"]),
+        await http(wrapped, "POST", "/x", query_string=b"a=1", body=[b"a", b"b"], headers=[(b"x-request-id", b"abc")]),
         await websocket(wrapped, messages=["hi"]),
     ]
     seen: list[Any] = []
@@ -55,11 +57,13 @@ def broken(*_: Any, **__: Any) -> Any:
 
 STEPS = [
     f"{ROOM}.request_ids.RequestIds.give",
-    f"{ROOM}.middleware.carriers_of",
-    f"{ROOM}.request_ids.random_word",
+    f"{ROOM}.header_finder.HeaderFinder.pick",
+    f"{ROOM}.middleware.random_ids",
+    f"{ROOM}.middleware.trace_of",
     f"{ROOM}.middleware.bind_request",
     f"{ROOM}.middleware.open_road",
-    f"{ROOM}.observation.HTTPObservation.start",
+    f"{ROOM}.observation.carriers_of",
+    f"{ROOM}.observation.with_line",
     f"{ROOM}.observation.perf_counter",
     f"{ROOM}.traffic.HTTPTraffic.received",
     f"{ROOM}.traffic.HTTPTraffic.sending",
@@ -67,7 +71,6 @@ STEPS = [
     f"{ROOM}.traffic.WebSocketTraffic.sending",
     f"{ROOM}.traffic.body_size",
     f"{ROOM}.access_log.ending_of",
-    f"{ROOM}.access_log.usual_ending",
     f"{ROOM}.access_log._is_enabled",
     f"{ROOM}.access_event.AccessEvents.describe",
     f"{ROOM}.access_event.AccessEvents.describe_request",
@@ -95,9 +98,16 @@ async def test_every_step(
     assert (correlation_id.get(), current_exchange.get()) == (None, None)
 
 
-@pytest.mark.parametrize("wrap", [LoggingMiddleware, CorrelationIdMiddleware])
+@pytest.mark.parametrize(
+    ("wrap", "step"),
+    [
+        (LoggingMiddleware, "unbind_request"),
+        (LoggingMiddleware, "_reset_current"),
+        (CorrelationIdMiddleware, "_reset_id"),
+    ],
+)
 async def test_setting_back(
-    wrap: Any, lines: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    wrap: Any, step: str, logging_state: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Should setting the context back fail, the exception of the app is still the one that comes out."""
     fault = ValueError()
@@ -105,18 +115,50 @@ async def test_setting_back(
     async def raises(scope: Any, receive: Any, send: Any) -> None:
         raise fault
 
+    if step == "_reset_current":  # what the fast road takes
+        configure_structlog(stream=io.StringIO(), capture_server_logs=False)
+    else:
+        structlog.configure(processors=[structlog.testing.LogCapture()])
     module = wrap.__module__
-    real = sys.modules[module].unbind_request
+    real = getattr(sys.modules[module], step)
 
     def fails_then(bound: Any) -> None:
         real(bound)
         broken()
 
-    monkeypatch.setattr(f"{module}.unbind_request", fails_then)
+    monkeypatch.setattr(f"{module}.{step}", fails_then)
     wrapped = wrap(raises)
     assert (await http(wrapped, raise_exceptions=False)).exception is fault
     assert wrapped.failures == 1
     assert capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrap", [LoggingMiddleware, CorrelationIdMiddleware])
+def test_setting_back_in_another_context(wrap: Any, logging_state: None) -> None:
+    """A request that ends in another context than it began in leaves nothing there, and that is no failure [3.2]."""
+    configure_structlog(stream=io.StringIO(), capture_server_logs=False)
+
+    @types.coroutine
+    def pause() -> Any:
+        yield
+
+    async def pauses(scope: Any, receive: Any, send: Any) -> None:
+        await pause()
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body"})
+
+    async def swallow(message: Any) -> None:
+        pass
+
+    wrapped = wrap(pauses)
+    request = wrapped({"type": "http", "method": "GET", "path": "/", "headers": []}, swallow, swallow)
+    began, ended = contextvars.copy_context(), contextvars.copy_context()
+    began.run(request.send, None)
+    assert began.run(correlation_id.get) is not None
+    with pytest.raises(StopIteration):
+        ended.run(request.send, None)
+    assert ended.run(lambda: (correlation_id.get(), current_exchange.get())) == (None, None)
+    assert wrapped.failures == 0
 
 
 class BrokenFile(io.StringIO):

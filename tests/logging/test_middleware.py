@@ -134,6 +134,33 @@ class TestChoices:
         assert bool(lines) is written
         assert result.header(b"x-request-id")
 
+    async def test_excluded_paths_are_remembered_for_what_they_are(self, lines: Lines) -> None:
+        """A path that was excluded once is so again, but not by another method or reading, nor where it fails."""
+        status = 200
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": status, "headers": []})
+            await send({"type": "http.response.body"})
+
+        wrapped = LoggingMiddleware(app, exclude_paths=["GET /health", "/static/**"])
+        for number in range(600):
+            await http(wrapped, path=f"/static/{number}")
+        for _ in range(2):
+            await http(wrapped, path="/health")
+        assert lines == []
+        await http(wrapped, "POST", path="/health")
+        await http(wrapped, path="/health", raw_path=b"/%68ealth")
+        await http(wrapped, path="/health", root_path="/health")
+        status = 503
+        await http(wrapped, path="/health")
+        assert [(line["method"], line["status"]) for line in lines] == [
+            ("POST", 200),
+            ("GET", 200),
+            ("GET", 200),
+            ("GET", 503),
+        ]
+        assert len(wrapped._log._excluded) <= 256
+
     async def test_level_hook(self, lines: Lines) -> None:
         """The level can be chosen from how the request ended."""
         seen: list[Ending] = []

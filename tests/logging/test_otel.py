@@ -41,6 +41,21 @@ def request_span() -> Iterator[trace.Span]:
 
 
 class TestOutside:
+    @pytest.mark.anyio
+    async def test_the_line_has_the_spans_ids(self, lines: list[MutableMapping[str, Any]]) -> None:
+        """A request of a span that an instrumentation further out has begun has that span's ids, from the beginning."""
+        seen: list[TraceContext] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            seen.append(scope["asgi_middleware"].trace)
+            await send({"type": "http.response.start", "status": 200})
+            await send({"type": "http.response.body"})
+
+        with tracer.start_as_current_span("GET /") as span:
+            await http(LoggingMiddleware(app))
+        assert (seen[0].trace_id, seen[0].span_id) == ids(span)
+        assert (lines[0]["trace_id"], lines[0]["span_id"]) == ids(span)
+
     def test_the_requests_ids_are_the_spans(self, request_span: trace.Span) -> None:
         """An instrumentation further out gives trace, span, parent, flags and state [3.1]."""
         found = trace_of(HEADERS, "continue")

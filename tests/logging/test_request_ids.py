@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import sys
 import uuid
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_middleware.logging import Correlation, generate_request_id, is_safe_request_id
+from asgi_middleware.logging.entropy import random_half, random_ids, random_word
 from asgi_middleware.logging.failures import Failures
 from asgi_middleware.logging.request_ids import RequestIds, carriers_of
 
@@ -76,16 +78,29 @@ def test_generated_ids() -> None:
 
 
 def _report(queue: Any) -> None:
-    queue.put([generate_request_id() for _ in range(20)])
+    queue.put([made for _ in range(20) for made in (generate_request_id(), random_half())])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.may_skip("Windows has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_random_digits() -> None:
+    """Words and halves are hexadecimal, of one length, and never the same twice, however many stocks they empty."""
+    words, halves = [random_word() for _ in range(400)], [random_half() for _ in range(400)]
+    for _ in range(400):
+        one, two, half = random_ids()
+        words += [one, two]
+        halves.append(half)
+    assert len({*words, *halves}) == 2000
+    assert all(re.fullmatch("[0-9a-f]{32}", word) for word in words)
+    assert all(re.fullmatch("[0-9a-f]{16}", half) for half in halves)
+
+
 def test_generated_ids_differ_after_fork() -> None:
     """Parent and forked children never make the same id [3.1]."""
     context = multiprocessing.get_context("fork")
     queue = context.SimpleQueue()
+    random_half()
     generate_request_id()
     children = [context.Process(target=_report, args=(queue,)) for _ in range(2)]
     for child in children:
@@ -93,8 +108,8 @@ def test_generated_ids_differ_after_fork() -> None:
     found = [one for _ in children for one in queue.get()]
     for child in children:
         child.join()
-    found += [generate_request_id() for _ in range(20)]
-    assert len(set(found)) == 60
+    found += [made for _ in range(20) for made in (generate_request_id(), random_half())]
+    assert len(set(found)) == 120
     assert sys.platform != "win32"
 
 
@@ -117,7 +132,7 @@ def test_generated_ids_differ_after_fork() -> None:
 def test_choice(headers: list[tuple[bytes, bytes]], expected: str | None) -> None:
     """The first id by priority is taken if safe and unambiguous, else one is made; values are never joined [3.1]."""
     chooser, failures = ids(generator=lambda: "made")
-    assert chooser.choose(chooser.find(headers), {}) == (expected or "made")
+    assert chooser.choose(chooser.finder.find(headers), {}) == (expected or "made")
     assert failures.count == 0
 
 
@@ -146,7 +161,7 @@ def test_generator_rubbish(rubbish: Callable[[], Any], capsys: pytest.CaptureFix
 def test_transformer_rubbish(rubbish: Callable[[str], Any]) -> None:
     """A transformer that raises or gives an unusable id leaves the id as it was."""
     chooser, failures = ids(transformer=rubbish)
-    assert chooser.choose(chooser.find([(b"x-request-id", b"one")]), {}) == "one"
+    assert chooser.choose(chooser.finder.find([(b"x-request-id", b"one")]), {}) == "one"
     assert failures.count == 1
 
 
@@ -154,10 +169,10 @@ def test_transformer_rubbish(rubbish: Callable[[str], Any]) -> None:
 def test_hooks() -> None:
     """The validator can turn safe ids down, the transformer changes every id; a validator that raises turns down."""
     strict, _ = ids(validator=lambda one: one.startswith("ok"), generator=lambda: "made", transformer=str.upper)
-    assert strict.choose(strict.find([(b"x-request-id", b"ok-1")]), {}) == "OK-1"
-    assert strict.choose(strict.find([(b"x-request-id", b"no-1")]), {}) == "MADE"
+    assert strict.choose(strict.finder.find([(b"x-request-id", b"ok-1")]), {}) == "OK-1"
+    assert strict.choose(strict.finder.find([(b"x-request-id", b"no-1")]), {}) == "MADE"
     broken, failures = ids(validator=raises, generator=lambda: "made")
-    assert broken.choose(broken.find([(b"x-request-id", b"ok-1")]), {}) == "made"
+    assert broken.choose(broken.finder.find([(b"x-request-id", b"ok-1")]), {}) == "made"
     assert failures.count == 1
 
 
@@ -165,7 +180,7 @@ def test_hooks() -> None:
 def test_whatever_a_client_sends_the_id_is_safe(raw: bytes) -> None:
     """No bytes of a client become an unsafe id."""
     chooser = ids()[0]
-    chosen = chooser.choose(chooser.find([(b"x-request-id", raw)]), {})
+    chosen = chooser.choose(chooser.finder.find([(b"x-request-id", raw)]), {})
     assert is_safe_request_id(chosen)
     assert chosen.isascii()
     assert len(chosen) <= 128
