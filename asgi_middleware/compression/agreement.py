@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
-from asgi_middleware._core.types import RawHeaders, Scope
+from asgi_middleware._core.types import Scope
 from asgi_middleware.compression.codecs import Codec, live_order
 from asgi_middleware.compression.dictionaries import Dictionaries
-from asgi_middleware.compression.fields import ASKED, CREDENTIALS
 from asgi_middleware.compression.negotiation import negotiate
+from asgi_middleware.compression.request_shapes import Asked, RequestShape, RequestShapes
 from asgi_middleware.compression.requests import forbids_transform, is_cross_site
 
 _CACHE_SIZE: Final = 256
@@ -55,6 +55,7 @@ class Agreements:
         "_live_order",
         "_order",
         "_seen",
+        "_shapes",
         "_thread_minimum_size",
     )
 
@@ -72,10 +73,10 @@ class Agreements:
         self._live_order = live_order(self._order)
         self._guard_cross_site = guard_cross_site
         self._dictionaries = dictionaries
-        # Found by the request's own pairs of those headers that matter: one look-up says what all of them come to.
-        self._seen: dict[tuple[tuple[bytes, bytes], ...], Agreement | str] = {}
+        self._shapes = RequestShapes()
+        self._seen: dict[Asked, Agreement | str] = {}
 
-    def reach(self, scope: Scope, headers: RawHeaders) -> Agreement | str:
+    def reach(self, scope: Scope, headers: Sequence[Any]) -> Agreement | str:
         """Give the agreement for this request, or the reason why there is none.
 
         Asked when a response wants to be encoded, so that most requests are not read at all: an app that takes headers
@@ -85,32 +86,33 @@ class Agreements:
             scope: The scope.
             headers: Its raw headers.
         """
-        others = ASKED.others
-        asked = tuple([pair for pair in headers if pair[0] not in others])  # a generator would cost twice as much
-        try:
-            agreed = self._seen.get(asked)
-        except TypeError:  # the pairs are lists
-            agreed = None
+        shape = self._shapes.get(tuple([pair[0] for pair in headers]))  # a generator would cost twice as much
+        if shape is None:
+            shape = self._shapes.learn(headers)
+        if not shape.asks:
+            return "no_accept_encoding"
+        asked = shape.read(headers)
+        agreed = self._seen.get(asked)
         if agreed is None:
-            agreed = self._agree(headers)
-        if scope["method"] == "CONNECT" and isinstance(agreed, Agreement):
-            return "method"
-        if self._dictionaries is not None and isinstance(agreed, Agreement):
-            codec = self._dictionaries.choose(scope, ASKED.read(headers))
-            if codec is not None:
-                return replace(agreed, codec=codec, limit=self._limit(codec))
+            agreed = self._agree(asked, shape)
+        if type(agreed) is Agreement:
+            if scope["method"] == "CONNECT":
+                return "method"
+            if self._dictionaries is not None:
+                codec = self._dictionaries.choose(scope, shape.fields(asked))
+                if codec is not None:
+                    return replace(agreed, codec=codec, limit=self._limit(codec))
         return agreed
 
-    def _agree(self, headers: RawHeaders) -> Agreement | str:
-        fields = ASKED.read(headers)
+    def _agree(self, asked: Asked, shape: RequestShape) -> Agreement | str:
+        fields = shape.fields(asked)
         agreed = self._negotiate(fields.get(b"accept-encoding"))
         if isinstance(agreed, Agreement):
-            if self._guard_cross_site and is_cross_site(fields):
-                return "cross_site" if CREDENTIALS.read(headers) else agreed  # it takes more than the key to say
-            if forbids_transform(fields.get(b"cache-control", b"")):
+            if self._guard_cross_site and shape.credentialed and is_cross_site(fields):
+                agreed = "cross_site"
+            elif forbids_transform(fields.get(b"cache-control", b"")):
                 agreed = "no_transform"
-        asked = tuple([(name, value) for name, value in headers if name not in ASKED.others])
-        if sum(len(name) + len(value) for name, value in asked) <= _LONGEST_CACHED:
+        if sum(map(len, asked)) <= _LONGEST_CACHED:
             if len(self._seen) >= _CACHE_SIZE:
                 self._seen.clear()
             self._seen[asked] = agreed

@@ -16,7 +16,6 @@ Facts this module rests on:
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from asgi_middleware.compression.gzip_backends import GzipBackend, make_gzip
@@ -76,9 +75,8 @@ class Codec(Protocol):
         """The bytes that one open-ended stream takes."""
         ...
 
-    @property
-    def whole(self) -> Callable[[bytes], bytes]:
-        """Encodes a whole body at once."""
+    def whole(self, data: bytes, /) -> bytes:
+        """Encode a whole body at once."""
         ...
 
     def open(self, *, live: bool) -> Encoder:
@@ -89,7 +87,7 @@ class Codec(Protocol):
 class Brotli:
     """The br coding (RFC 7932)."""
 
-    __slots__ = ("_compressor", "_quality", "inline_size")
+    __slots__ = ("_compressor", "_mode", "_quality", "inline_size")
 
     coding: Final = b"br"
     heavy_start: Final = False
@@ -98,12 +96,13 @@ class Brotli:
     def __init__(self, library: Any, quality: int) -> None:
         """Fix the quality, 0 to 11."""
         self._compressor = library.Compressor
+        self._mode = library.MODE_GENERIC
         self._quality = quality
         self.inline_size = INLINE_NANOSECONDS // _BROTLI_COST[quality]
 
     def whole(self, data: bytes) -> bytes:
         """Encode a whole body at once."""
-        compressor = self._compressor(quality=self._quality)
+        compressor = self._compressor(self._mode, self._quality)  # names would cost a dict
         begun: bytes = compressor.process(data)
         ended: bytes = compressor.finish()
         return begun + ended if begun else ended

@@ -14,7 +14,6 @@ Facts this module rests on:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Final, Literal
 
 EtagMode = Literal["weak", "suffix", "drop", "keep"]
@@ -22,6 +21,8 @@ ETAG_MODES: Final = ("weak", "suffix", "drop", "keep")
 
 _TAG: Final = re.compile(rb'(?:W/)?"[^"]*"')
 _SUFFIX: Final = re.compile(rb'-(?:br|dcz|gzip|zstd)"')
+# Whatever is offered now, an earlier response may have had any.
+_CODINGS: Final = (b"zstd", b"br", b"gzip", b"dcz")
 
 
 def encoded_tag(tag: bytes, mode: EtagMode, coding: bytes) -> bytes | None:
@@ -33,9 +34,7 @@ def encoded_tag(tag: bytes, mode: EtagMode, coding: bytes) -> bytes | None:
     return None if mode == "drop" else tag
 
 
-def revalidated_tag(
-    tag: bytes, mode: EtagMode, if_none_match: bytes, coding: bytes | None, codings: Iterable[bytes]
-) -> bytes:
+def revalidated_tag(tag: bytes, mode: EtagMode, if_none_match: bytes, coding: bytes | None) -> bytes:
     """Give the tag of a 304: the form in which the client named it.
 
     Where it named several, what it would get now decides.
@@ -45,7 +44,6 @@ def revalidated_tag(
         mode: How encoded responses are tagged.
         if_none_match: The client's If-None-Match, its lines joined by commas.
         coding: What this client's 200 would be encoded with; None for the plain body.
-        codings: Every coding that an earlier response may have had.
     """
     named = _TAG.findall(if_none_match)
     if coding is None and tag in named:
@@ -54,7 +52,7 @@ def revalidated_tag(
     if mode == "weak":
         forms = [weak(tag)]
     elif mode == "suffix":
-        likeliest = codings if coding is None else (coding, *codings)
+        likeliest = _CODINGS if coding is None else (coding, *_CODINGS)
         suffixed = [_suffixed(tag, earlier) for earlier in likeliest]
         forms = [form for strong in suffixed for form in (strong, weak(strong))]
     return next((form for form in forms if form in named), tag)

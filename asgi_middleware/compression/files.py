@@ -48,6 +48,7 @@ def find_sibling(path: str, codings: Iterable[bytes]) -> Sibling | None:
             found = Path(beside).stat()
             if (
                 stat.S_ISREG(found.st_mode)
+                and found.st_size > 0  # no coding makes nothing of anything: it is still being written
                 and found.st_mtime_ns >= original.st_mtime_ns
                 and (coding != b"zstd" or _has_narrow_window(beside))
             ):

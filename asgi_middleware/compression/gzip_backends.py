@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final, Literal
 
 from asgi_middleware.compression.libraries import import_first
@@ -37,25 +36,24 @@ _ISAL_COST: Final = 1
 
 
 class Gzip:
-    """The gzip coding at its level.
+    """The gzip coding at its level."""
 
-    Attributes:
-        whole: Encodes a whole body at once.
-    """
-
-    __slots__ = ("_level", "_library", "inline_size", "whole")
+    __slots__ = ("_compress", "_level", "_library", "inline_size")
 
     coding: Final = b"gzip"
     heavy_start: Final = False
     live_memory: Final = 19 * 1024
-    whole: Callable[[bytes], bytes]
 
     def __init__(self, library: Any, level: int, inline_size: int) -> None:
         """Fix the library, its level, and how many bytes it encodes in a millisecond."""
         self._library = library
         self._level = level
         self.inline_size = inline_size
-        self.whole = partial(library.compress, level=level, wbits=_WINDOW)
+        self._compress: Callable[[bytes, int, int], bytes] = library.compress
+
+    def whole(self, data: bytes) -> bytes:
+        """Encode a whole body at once."""
+        return self._compress(data, self._level, _WINDOW)  # names would cost a dict
 
     def open(self, *, live: bool) -> GzipEncoder:
         """Begin a stream; a live one by zlib with little memory, whatever the library."""

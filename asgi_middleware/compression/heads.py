@@ -9,8 +9,6 @@ Facts this module rests on:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from asgi_middleware._core.headers import add_vary
 from asgi_middleware._core.types import HeaderList
 from asgi_middleware.compression.entity_tags import EtagMode, encoded_tag, revalidated_tag, weak
@@ -42,24 +40,27 @@ def encoded_head(headers: HeaderList, shape: Shape, coding: bytes, length: int |
     """Give the headers of the encoded response.
 
     Args:
-        headers: The raw headers, names in any letter case: a list of the caller's own, which is used up.
+        headers: The raw headers, names in any letter case.
         shape: Their shape.
         coding: The content coding.
         length: The length of the encoded body; None where it is not known.
         marking: How encoded responses are marked.
     """
-    names = shape.names
-    for place in shape.dropped:
-        del headers[place]
-    head = _retagged(headers, coding, marking.etag) if b"etag" in names else headers
+    if shape.plain and length is not None:
+        head = [*headers, (b"content-encoding", coding), marking.vary_pair]
+        if shape.length_at:
+            head[shape.length_at - 1] = (b"content-length", b"%d" % length)
+        else:
+            head.append((b"content-length", b"%d" % length))
+        return head
+    head = [(name, value) for name, value in headers if name.lower() not in DROPPED]
+    if b"etag" in shape.names:
+        head = _retagged(head, coding, marking.etag)
     head.append((b"content-encoding", coding))
     # Transfer-Encoding and Content-Length exclude each other (RFC 9112 6.2).
-    if length is not None and b"transfer-encoding" not in names:
+    if length is not None and b"transfer-encoding" not in shape.names:
         head.append((b"content-length", b"%d" % length))
-    if b"vary" in names:
-        return add_vary(head, *marking.vary)
-    head.append(marking.vary_pair)
-    return head
+    return varying(head, shape, marking)
 
 
 def _retagged(headers: HeaderList, coding: bytes, etag: EtagMode) -> HeaderList:
@@ -86,11 +87,9 @@ def undecided_head(headers: HeaderList, shape: Shape, marking: Marking) -> Heade
     return varying(head, shape, marking)
 
 
-def revalidated_head(
-    headers: HeaderList, etag: EtagMode, if_none_match: bytes, coding: bytes | None, codings: Iterable[bytes]
-) -> HeaderList:
+def revalidated_head(headers: HeaderList, etag: EtagMode, if_none_match: bytes, coding: bytes | None) -> HeaderList:
     """Give the headers of a 304 with the entity tag in the form that the client sent (see `revalidated_tag`)."""
     return [
-        (name, revalidated_tag(value, etag, if_none_match, coding, codings) if name.lower() == b"etag" else value)
+        (name, revalidated_tag(value, etag, if_none_match, coding) if name.lower() == b"etag" else value)
         for name, value in headers
     ]

@@ -59,12 +59,13 @@ _TOO_SMALL: Final = Verdict(vary=False, reason="too_small")
 _COVERED: Final = frozenset(
     {b"content-digest", b"repr-digest", b"digest", b"content-md5", b"signature", b"signature-input"}
 )
-_EXCEPTIONS: Final = _COVERED | {b"content-encoding", b"content-range"}
+_EXCEPTIONS: Final = _COVERED | {b"content-encoding", b"content-range", b"trailer"}
 # What an encoded response does not say: the length and the byte ranges of the plain body.
 DROPPED: Final = frozenset({b"accept-ranges", b"content-length"})
+# With one of these it takes more than another length to make the head of an encoded response.
+_ADJUSTED: Final = frozenset({b"accept-ranges", b"etag", b"transfer-encoding", b"vary"})
 _BODILESS: Final = frozenset({204, 205})
 _ORDINARY: Final = frozenset(range(200, 600)) - {204, 205, 206, 304}
-_LONGEST_LENGTH: Final = 19
 _MOST_SHAPES: Final = 512
 _MOST_VALUES: Final = 128
 _LONGEST_VALUE: Final = 128
@@ -78,20 +79,20 @@ class Shape:
 
     Attributes:
         names: The names in lower case.
-        dropped: Where the fields stand that an encoded response does not say, the last one first.
+        plain: Whether of its fields only the length changes when the body is encoded.
         usual: Whether there is one type, at most one length and one Cache-Control, and nothing that forbids encoding.
         type_at: Where Content-Type stands, in a usual head.
         length_at: Which field Content-Length is, counted from 1; 0 for nowhere.
         cache_control_at: The same of Cache-Control.
     """
 
-    __slots__ = ("cache_control_at", "dropped", "length_at", "names", "type_at", "usual")
+    __slots__ = ("cache_control_at", "length_at", "names", "plain", "type_at", "usual")
 
     def __init__(self, names: tuple[bytes, ...]) -> None:
         fields = [name.lower() for name in names]
         self.names = frozenset(fields)
-        self.dropped = [place for place, field in enumerate(fields) if field in DROPPED][::-1]
         once = (b"content-type", b"content-length", b"cache-control")
+        self.plain = self.names.isdisjoint(_ADJUSTED) and fields.count(b"content-length") <= 1
         self.usual = (
             b"content-type" in self.names
             and self.names.isdisjoint(_EXCEPTIONS)
@@ -103,14 +104,17 @@ class Shape:
         )
 
 
-# What is to happen, the shape of the head, and the length that it declares: None where it declares none.
-Judgement = tuple[Verdict, Shape, int | None]
+# What is to happen, the shape of the head, and the length that it declares, in digits: None where it declares none.
+Judgement = tuple[Verdict, Shape, bytes | None]
 
 
-def with_listed_headers(message: Message) -> Message:
-    """Give the start message with headers that can be read more than once."""
+def with_listed_headers(message: Message) -> tuple[Message, HeaderList]:
+    """Give the start message with headers that can be read more than once, and these."""
     headers = message.get("headers")
-    return message if type(headers) is list else {**message, "headers": header_list(headers)}
+    if type(headers) is list:
+        return message, headers
+    headers = header_list(headers)
+    return {**message, "headers": headers}, headers
 
 
 class Judge:
@@ -121,12 +125,13 @@ class Judge:
         minimum_size: The smallest body to encode, in bytes.
     """
 
-    __slots__ = ("_content_types", "_minimum_size", "_never", "_permitting", "_shapes", "_usual")
+    __slots__ = ("_content_types", "_digits", "_never", "_permitting", "_shapes", "_smallest", "_usual")
 
     def __init__(self, content_types: ContentTypes, minimum_size: int) -> None:
         self._content_types = content_types
         self._never, self._usual = content_types.never, content_types.ordinary
-        self._minimum_size = minimum_size
+        self._smallest = b"%d" % minimum_size
+        self._digits = len(self._smallest)
         self._shapes: dict[tuple[bytes, ...], Shape] = {}
         self._permitting: set[bytes] = set()  # values of Cache-Control seen that do not forbid it
 
@@ -135,7 +140,7 @@ class Judge:
         shape = self._shapes.get(tuple([pair[0] for pair in headers]))  # a generator would cost twice as much
         if shape is None:
             shape = self._learn(headers)
-        if not shape.usual or status not in _ORDINARY:
+        if not shape.usual or (status != 200 and status not in _ORDINARY):
             return self._judge_closely(status, headers, shape)
         content_type = headers[shape.type_at][1]
         if content_type in self._never:
@@ -148,11 +153,13 @@ class Judge:
         length_at = shape.length_at
         if not length_at:
             return ENCODE, shape, None
+        # Sizes are compared as digits: reading them as numbers costs as much as the look-up above.
         digits = headers[length_at - 1][1]
-        if not digits.isdigit() or len(digits) > _LONGEST_LENGTH:
+        if not digits.isdigit():
             return ENCODE, shape, None
-        length = int(digits)
-        return _TOO_SMALL if length < self._minimum_size else ENCODE, shape, length
+        if len(digits) <= self._digits and (len(digits) < self._digits or digits < self._smallest):
+            return _TOO_SMALL, shape, digits
+        return ENCODE, shape, digits
 
     def _learn(self, headers: HeaderList) -> Shape:
         names = tuple([name for name, _ in headers])
@@ -178,10 +185,10 @@ class Judge:
         if not transformable:
             return _NO_TRANSFORM, shape, None
         digits = fields.get(b"content-length")
-        if digits is None or not digits.isdigit() or len(digits) > _LONGEST_LENGTH:
+        if digits is None or not digits.isdigit():
             return (ENCODE_EVENTS if kind.events else ENCODE_LIVE if kind.live else ENCODE), shape, None
-        length = int(digits)
-        return (_TOO_SMALL if length < self._minimum_size else ENCODE), shape, length
+        small = (len(digits), digits) < (self._digits, self._smallest)
+        return (_TOO_SMALL if small else ENCODE), shape, digits
 
     def _permits(self, cache_control: bytes) -> bool:
         if forbids_transform(cache_control):
@@ -191,6 +198,11 @@ class Judge:
                 self._permitting.clear()
             self._permitting.add(cache_control)
         return True
+
+
+def _announces_cover(trailer: bytes) -> bool:
+    """Tell whether a digest or a signature of the plain body will stand behind it (RFC 9110 6.6.2)."""
+    return not _COVERED.isdisjoint([name.strip(b" \t").lower() for name in trailer.split(b",")])
 
 
 def _exception(status: int, kind: TypeClass, fields: dict[bytes, bytes], *, transformable: bool) -> Verdict | None:
@@ -203,7 +215,7 @@ def _exception(status: int, kind: TypeClass, fields: dict[bytes, bytes], *, tran
     partial = status == 206 or kind.byteranges or b"content-range" in fields
     if not transformable and (partial or status == 304):
         return _NO_TRANSFORM
-    if not _COVERED.isdisjoint(fields):
+    if not _COVERED.isdisjoint(fields) or (b"trailer" in fields and _announces_cover(fields[b"trailer"])):
         return _INTEGRITY
     if status == 304:
         return _NOT_MODIFIED if kind.compressible or kind.missing else _NOT_MODIFIED_PLAIN

@@ -25,8 +25,8 @@ from asgi_middleware.compression.heads import Marking
 from asgi_middleware.compression.judge import Judge, with_listed_headers
 from asgi_middleware.compression.padding import LARGEST as LARGEST_PADDING
 from asgi_middleware.compression.policy import PATHSEND_MODES, LiveMemory, Pathsend, Policy, Predicate
-from asgi_middleware.compression.requests import RANGE, scope_for_app, sends_raw
-from asgi_middleware.compression.responses import Response
+from asgi_middleware.compression.requests import scope_for_app, sends_raw, spellings
+from asgi_middleware.compression.responses import Request, Response
 
 _NOTHING: Final[frozenset[bytes]] = frozenset()
 _HIDDEN: Final = frozenset({b"accept-encoding"})
@@ -97,14 +97,11 @@ class CompressionMiddleware:
     """
 
     __slots__ = (
-        "_agreements",
         "_excluded",
         "_hidden",
+        "_looked_for",
         "_on_complete",
         "_policy",
-        "_rewrites",
-        "_simple",
-        "_spellings",
         "app",
     )
 
@@ -165,11 +162,10 @@ class CompressionMiddleware:
         self.app = app
         self._excluded = excluded or None
         self._hidden = _HIDDEN if remove_accept_encoding else _NOTHING
-        self._rewrites = etag == "suffix" or remove_accept_encoding
+        self._looked_for = spellings(b"range", *((b"if-match", b"if-none-match") if etag == "suffix" else ()))
         self._on_complete = on_complete
         vary = (b"Accept-Encoding",) if dictionary_codecs is None else transport.VARY
         self._policy = Policy(
-            codecs=codecs,
             minimum_size=minimum_size,
             judge=Judge(content_types, minimum_size),
             marking=Marking(etag, vary),
@@ -205,40 +201,42 @@ class CompressionMiddleware:
         asked = scope.get("headers")
         if type(asked) is not list:
             scope, asked = listed_headers(scope)
-        policy, inner = self._policy, scope
         # The request is read closely only where the app must not see all of it. What else it says is looked for when a
         # response wants to be encoded.
-        closely = self._rewrites or ("extensions" in scope and sends_raw(scope))
+        policy, inner, looked_for = self._policy, scope, self._looked_for
+        closely = self._hidden or ("extensions" in scope and sends_raw(scope))
         for name, _ in asked:
-            if name in RANGE:
+            if name in looked_for:
                 closely = True
         if closely:
             encodable = type(policy.agreements.reach(scope, asked)) is Agreement
             inner = scope_for_app(scope, asked, exchange, policy.marking.etag, self._hidden, encodable=encodable)
-        forward: Send | None = None  # what takes the messages, once the head has shown it
-        response: Response | None = None
+        request: Request = (send, policy, scope, asked, exchange)
+        response: Response | None = None  # what takes the messages, once the head may be encoded
 
+        # It shares two variables with this function: each further one would cost more than reading it from the tuple.
         def send_encoded(message: Message) -> Awaitable[None]:
-            nonlocal forward, response
-            if forward is not None:
-                return forward(message)
+            nonlocal response
+            if response is not None:
+                return response.send(message)
             if message["type"] != "http.response.start":
-                return send(message)
-            if "headers" not in message or type(message["headers"]) is not list:
-                message = with_listed_headers(message)
-            verdict, shape, length = policy.judge.judge(message["status"], message["headers"])
+                return request[0](message)
+            headers = message.get("headers")
+            if type(headers) is not list:
+                message, headers = with_listed_headers(message)
+            send, policy, scope, asked, exchange = request
+            judgement = policy.judge.judge(message["status"], headers)
+            verdict = judgement[0]
             reason = verdict.reason
             if verdict.vary:
                 agreed = policy.agreements.reach(scope, asked)
                 if reason is None and type(agreed) is Agreement:
-                    response = Response(policy, scope, asked, agreed, send, exchange)
-                    forward = response.send
-                    return response.begin(message, verdict, shape, length)
+                    response = Response(request, agreed, judgement)
+                    return response.begin(message)
                 reason = reason or str(agreed)
-                message = policy.plain_start(message, shape, reason, agreed, asked)
+                message = policy.plain_start(message, judgement[1], reason, agreed, asked)
             if exchange is not None:
                 exchange.compression = SKIPPED[reason]
-            forward = send
             return send(message)
 
         try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 from typing import Final, Literal
 
 from asgi_middleware._core.types import HeaderList, Message, RawHeaders, Scope
@@ -11,7 +12,7 @@ from asgi_middleware._core.workers import WorkerPool
 from asgi_middleware.compression.agreement import Agreement, Agreements
 from asgi_middleware.compression.cache import BodyCache
 from asgi_middleware.compression.codecs import Codec
-from asgi_middleware.compression.fields import CHANGED
+from asgi_middleware.compression.fields import CHANGED, read_fields
 from asgi_middleware.compression.heads import Marking, revalidated_head, varying
 from asgi_middleware.compression.judge import Judge, Shape
 
@@ -21,24 +22,27 @@ PATHSEND_MODES: Final = ("forward", "siblings", "encode")
 
 
 class LiveMemory:
-    """What the encoders of open-ended streams hold together, and may hold at most."""
+    """What the encoders of open-ended streams hold together, and may hold at most. Safe for several event loops."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("_left", "_lock")
 
     def __init__(self, limit: int) -> None:
         """Set the limit, in bytes."""
         self._left = limit
+        self._lock = Lock()
 
     def take(self, codec: Codec) -> bool:
         """Count one more stream, if it fits."""
-        if self._left < codec.live_memory:
-            return False
-        self._left -= codec.live_memory
-        return True
+        with self._lock:
+            if self._left < codec.live_memory:
+                return False
+            self._left -= codec.live_memory
+            return True
 
     def give_back(self, codec: Codec) -> None:
         """Count one less."""
-        self._left += codec.live_memory
+        with self._lock:
+            self._left += codec.live_memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,6 @@ class Policy:
         agreements: How to encode for each client.
     """
 
-    codecs: Mapping[bytes, Codec]
     minimum_size: int
     judge: Judge
     marking: Marking
@@ -77,8 +80,10 @@ class Policy:
         """
         headers = message["headers"]
         if reason == "not_modified":
-            if_none_match = CHANGED.read(asked).get(b"if-none-match")
+            if_none_match = read_fields(asked, CHANGED).get(b"if-none-match")
             if if_none_match is not None:
                 coding = None if isinstance(agreed, str) else agreed.codec.coding
-                headers = revalidated_head(headers, self.marking.etag, if_none_match, coding, self.codecs)
-        return {**message, "headers": varying(headers, shape, self.marking)}
+                headers = revalidated_head(headers, self.marking.etag, if_none_match, coding)
+        start: Message = message.copy()
+        start["headers"] = varying(headers, shape, self.marking)
+        return start

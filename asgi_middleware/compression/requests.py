@@ -7,8 +7,9 @@ Facts this module rests on:
   an Authorization. Without compression there is nothing to measure.
 - ``Cache-Control: no-transform`` in a request asks that the content be left as it is (RFC 9111 5.2.1.6).
 - A range is cut from the plain body. A client that holds the beginning of an encoded one must not get the rest of a
-  plain one: where the condition cannot tell the two apart (If-Range with a date or a weak tag, RFC 9110 13.1.5), the
-  whole is sent. Ignoring Range is always allowed (RFC 9110 14.2).
+  plain one: where the condition cannot tell the two apart (If-Range with a date or a weak tag, RFC 9110 13.1.5; a date
+  in If-Unmodified-Since; a tag whose suffix the app does not see), the whole is sent. Ignoring Range is always allowed
+  (RFC 9110 14.2).
 """
 
 from __future__ import annotations
@@ -21,14 +22,21 @@ from asgi_middleware._core.exchange import Exchange
 from asgi_middleware._core.headers import header_list, without
 from asgi_middleware._core.types import HeaderList, RawHeaders, Scope
 from asgi_middleware.compression.entity_tags import EtagMode, without_suffixes
-from asgi_middleware.compression.fields import CHANGED
+from asgi_middleware.compression.fields import CHANGED, read_fields
 
 _TAG_CONDITIONS: Final = frozenset({b"if-match", b"if-none-match"})
 _RANGE_HEADERS: Final = frozenset({b"range", b"if-range"})
-# Every spelling of the name: one look-up is right for all of them, and costs less than the lower case of each name.
-RANGE: Final = frozenset(bytes(letters) for letters in product(*zip(b"range", b"RANGE", strict=True)))
 # Messages that put raw bytes beside encoded ones; `http.response.pathsend` stands for a whole body instead.
 _RAW_SENDS: Final = "http.response.zerocopysend"
+
+
+def spellings(*names: bytes) -> frozenset[bytes]:
+    """Give every spelling of some names: one look-up is right for all, and costs less than the lower case of a name."""
+    found: set[bytes] = set()
+    for name in names:
+        letters = [{lower, upper} for lower, upper in zip(name, name.upper(), strict=True)]
+        found.update(map(bytes, product(*letters)))
+    return frozenset(found)
 
 
 def is_cross_site(fields: Mapping[bytes, bytes]) -> bool:
@@ -63,7 +71,7 @@ def headers_for_app(
         encodable: Whether the response to this request may be encoded.
     """
     changed: HeaderList | None = None
-    if encodable and b"range" in fields and _is_vague(fields.get(b"if-range"), mode):
+    if encodable and b"range" in fields and _is_vague(fields, mode):
         hidden = _RANGE_HEADERS.union(hidden)
     if not fields.keys().isdisjoint(hidden):
         changed = without(headers, hidden)
@@ -94,7 +102,7 @@ def scope_for_app(
         hidden: Lower-case names that the app is not to see.
         encodable: Whether the response to this request may be encoded.
     """
-    changed = headers_for_app(headers, CHANGED.read(headers), mode, hidden, encodable=encodable)
+    changed = headers_for_app(headers, read_fields(headers, CHANGED), mode, hidden, encodable=encodable)
     raw_sends = encodable and sends_raw(scope)
     if changed is None and not raw_sends:
         return scope
@@ -108,8 +116,11 @@ def scope_for_app(
     return inner
 
 
-def _is_vague(if_range: bytes | None, mode: EtagMode) -> bool:
-    """Tell whether an If-Range could be meant for the encoded body and still match the plain one."""
-    if if_range is None:
-        return False
-    return mode == "keep" or not if_range.startswith(b'"')
+def _is_vague(fields: Mapping[bytes, bytes], mode: EtagMode) -> bool:
+    """Tell whether the condition of a Range could be meant for the encoded body and still hold for the plain one."""
+    if_range, if_match = fields.get(b"if-range"), fields.get(b"if-match")
+    if if_range is not None:
+        return mode == "keep" or not if_range.startswith(b'"')
+    if if_match is not None:
+        return mode == "keep" or (mode == "suffix" and without_suffixes(if_match) != if_match)
+    return b"if-unmodified-since" in fields

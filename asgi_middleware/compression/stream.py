@@ -57,7 +57,7 @@ async def nothing() -> None:
     """Be awaited in the place of a send that is put off."""
 
 
-class EncodedStream:
+class EncodedStream(Turns):
     """The send of one response whose body is encoded chunk by chunk.
 
     Args:
@@ -72,7 +72,6 @@ class EncodedStream:
     __slots__ = (
         "_allowance",
         "_codec",
-        "_coding",
         "_encoded_size",
         "_encoder",
         "_ended",
@@ -85,15 +84,14 @@ class EncodedStream:
         "_seconds",
         "_send",
         "_spent",
-        "_turns",
     )
 
     def __init__(
         self, send: Send, exchange: Exchange | None, codec: Codec, *, live: bool, inline_size: int, pool: WorkerPool
     ) -> None:
+        super().__init__()
         self._send = send
         self._exchange = exchange
-        self._coding = codec.coding.decode("ascii")
         self._codec = codec
         self._live = live
         self._encoder: Encoder | None = None
@@ -107,78 +105,70 @@ class EncodedStream:
         self._encoded_size = 0
         self._seconds = 0.0
         self._interrupted = False
-        self._turns = Turns()
 
-    async def open(self, start: Message, first: Message) -> None:
-        """Send the head and the first message of the body, with nothing in between."""
-        self._turns.taken = True
-        try:
-            await self._send(start)
-            await self._forward(first)
-        finally:
-            self._turns.give_up()
-
-    async def send(self, message: Message) -> None:
-        """Send one message of the app after the head.
+    async def send(self, message: Message, start: Message | None = None) -> None:
+        """Send one message of the app after the head; the first one with the head, and nothing in between.
 
         Raises:
             ConnectionAbortedError: An earlier call was interrupted, by cancellation for example.
         """
-        turns = self._turns
-        if turns.taken:
-            await turns.wait()
-        turns.taken = True
+        if self.taken:
+            await self.wait()
+        self.taken = True
         try:
-            await self._forward(message)
+            if start is not None:
+                await self._send(start)
+            if self._ended or message["type"] != "http.response.body":
+                await self._send(message)
+                return
+            if self._interrupted:
+                raise ConnectionAbortedError("the encoded response was interrupted and cannot be continued")
+            body = message.get("body", b"")
+            if type(body) is not bytes:
+                body = bytes(body)
+            more = message.get("more_body", False)
+            if more and not body:
+                await self._send(message)
+                return
+            try:
+                self._spent += len(body)
+                if self._spent < self._allowance:
+                    encoded = self._encode(body, more)
+                else:
+                    self._spent = 0
+                    self._allowance = self._renewal
+                    encoded = await self._pool.run(self._encode, body, more)
+                if self._exchange is not None:
+                    self._original_size += len(body)
+                    self._encoded_size += len(encoded)
+                if not more:
+                    self._ended = True
+                    self._encoder = None
+                    self.report()
+                message = message.copy()
+                message["body"] = encoded
+                message["more_body"] = more
+                await self._send(message)
+            except BaseException:
+                self._interrupted = True
+                raise
         finally:
-            turns.give_up()
+            self.give_up()
 
     def report(self) -> None:
         """Write the figures so far to the Exchange."""
         if self._exchange is not None:
+            coding = self._codec.coding.decode("ascii")
             self._exchange.compression = CompressionFigures(
-                self._coding, self._original_size, self._encoded_size, self._seconds, None
+                coding, self._original_size, self._encoded_size, self._seconds, None
             )
 
-    async def _forward(self, message: Message) -> None:
-        if self._ended or message["type"] != "http.response.body":
-            await self._send(message)
-            return
-        if self._interrupted:
-            raise ConnectionAbortedError("the encoded response was interrupted and cannot be continued")
-        body = body_of(message)
-        more = message.get("more_body", False)
-        if more and not body:
-            await self._send(message)
-            return
-        try:
-            encoded = await self._step(self._feed if more else self._finish, body)
-            if not more:
-                self._ended = True
-                self._encoder = None
-                self.report()
-            await self._send({**message, "body": encoded, "more_body": more})
-        except BaseException:
-            self._interrupted = True
-            raise
-
-    def _feed(self, data: bytes) -> bytes:
-        if self._encoder is None:
-            self._encoder = self._codec.open(live=self._live)
-        return self._encoder.feed(data)
-
-    def _finish(self, data: bytes) -> bytes:
-        return (self._encoder or self._codec.open(live=self._live)).finish(data)
-
-    async def _step(self, encode: Callable[[bytes], bytes], body: bytes) -> bytes:
-        self._spent += len(body)
-        if self._spent >= self._allowance:
-            self._spent = 0
-            self._allowance = self._renewal
-            encoded, seconds = await self._pool.run(timed, encode, body)
-        else:
-            encoded, seconds = timed(encode, body)
-        self._original_size += len(body)
-        self._encoded_size += len(encoded)
-        self._seconds += seconds
+    def _encode(self, data: bytes, more: bool) -> bytes:  # noqa: FBT001 -- threads are given positions
+        begun = 0.0 if self._exchange is None else perf_counter()
+        encoder = self._encoder
+        if encoder is None:
+            encoder = self._encoder = self._codec.open(live=self._live)
+        encoded = encoder.feed(data) if more else encoder.finish(data)
+        if self._exchange is not None:
+            self._seconds += perf_counter() - begun
         return encoded

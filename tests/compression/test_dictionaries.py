@@ -107,3 +107,16 @@ async def test_padding_is_for_other_origins(sending, start, body):
     result = await ask(sending, start(), body(BODY), breach_padding=50)
     assert result.header(b"content-encoding") == b"dcz"
     assert decoded(result.body) == BODY
+
+
+async def test_the_memory_of_bodies_keeps_dictionaries_apart(sending, start, body):
+    """What was encoded against one dictionary never reaches a client that has another."""
+    other = DICTIONARY[::-1]
+    app = CompressionMiddleware(sending(start(), body(BODY)), dictionaries=[DICTIONARY, other], cache_size=1_000_000)
+    for content in (DICTIONARY, other, DICTIONARY):
+        digest = sha256(content).digest()
+        available = (b"available-dictionary", b":" + base64.b64encode(digest) + b":")
+        result = await http(app, headers=[ACCEPT, available, SITE], scheme="https")
+        assert result.body[8:40] == digest
+        prefix = zstd.ZstdDict(content, is_raw=True).as_prefix
+        assert zstd.ZstdDecompressor(zstd_dict=prefix).decompress(result.body[40:]) == BODY

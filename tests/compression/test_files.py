@@ -4,9 +4,10 @@ import os
 
 import pytest
 
+from asgi_middleware._core.exchange import enter
 from asgi_middleware.compression import CompressionMiddleware
 from asgi_middleware.compression.files import find_sibling, zstd_window
-from asgi_middleware.testing.driver import http
+from asgi_middleware.testing.driver import http, http_scope
 
 try:
     from compression import zstd
@@ -109,6 +110,11 @@ class TestSiblings:
         beside(page, "zstd", zstd.compress(TEXT, 19))
         assert find_sibling(str(page), [b"br", b"zstd"]).coding == b"zstd"
 
+    async def test_an_empty_file_is_no_sibling(self, coding, page):
+        """A file that has just been opened to be written would be served as a body that nobody can decode."""
+        beside(page, coding, b"")
+        assert find_sibling(str(page), [coding.encode()]) is None
+
     @pytest.mark.parametrize(
         ("head", "expected"),
         [
@@ -149,6 +155,30 @@ class TestEncoding:
         assert decode(coding, result.body) == TEXT
         assert result.header(b"content-length") == b"%d" % len(result.body)
         assert figures[:3] == (coding, len(TEXT), len(result.body))
+
+    async def test_the_figures_are_there_when_the_last_part_passes(self, coding, tmp_path, sending_file):
+        """Who stands further out reads them at the end of the body, and those so far when the client leaves."""
+        path = tmp_path / "large.html"
+        path.write_bytes(LARGE)
+        scope, exchange = enter(http_scope(headers=[(b"accept-encoding", coding.encode())], extensions=PATHSEND))
+        seen = []
+
+        async def send(message):
+            seen.append(exchange.compression)
+
+        app = CompressionMiddleware(sending_file(path), pathsend="encode")
+        await app(scope, None, send)
+        assert seen[-1] == exchange.compression
+        assert seen[-1][:2] == (coding, len(LARGE))
+
+        async def leave(message):
+            if message["type"] == "http.response.body":
+                raise OSError("client left")
+
+        scope, exchange = enter(http_scope(headers=[(b"accept-encoding", coding.encode())], extensions=PATHSEND))
+        with pytest.raises(OSError, match="client left"):
+            await app(scope, None, leave)
+        assert exchange.compression[:2] == (coding, 262_144)
 
     async def test_a_large_file_is_a_stream(self, coding, tmp_path, sending_file, decode):
         """A file of several steps comes out in as many messages, the last one ending it."""

@@ -64,6 +64,18 @@ def test_statuses_with_a_body_of_their_own_are_alike(status):
         assert judge.judge(status, [(b"content-type", b"text/html")])[0] is ENCODE
 
 
+@pytest.mark.parametrize("size", [0, 1, 49, 50, 99, 499, 500, 501, 999, 1000, 10**19])
+@pytest.mark.parametrize("minimum_size", [1, 50, 500, 1000])
+def test_sizes_are_compared_as_numbers(size, minimum_size):
+    """A declared length below the minimum is small, at the first sight and later; its digits are handed on."""
+    judge = Judge(ContentTypes(DEFAULT_CONTENT_TYPES, (), Problems("Judge")), minimum_size)
+    headers = [(b"content-type", b"text/html"), (b"content-length", b"%d" % size)]
+    for _ in range(2):
+        verdict, _, digits = judge.judge(200, headers)
+        assert (verdict.reason == "too_small") == (size < minimum_size)
+        assert digits == b"%d" % size
+
+
 def test_the_memory_is_bounded():
     """Ever new names, and ever new values of Cache-Control, cannot fill the memory."""
     judge = make_judge()

@@ -148,6 +148,20 @@ class TestStreams:
         assert result.header(b"content-encoding") == b"gzip"
         assert decode("gzip", result.body) == b"data: 1\n\n"
 
+    async def test_figures_are_there_when_the_last_chunk_passes(self, coding, sending, start, body):
+        """Who stands further out reads them at the end of the body, with the time that encoding took."""
+        scope, exchange = enter(http_scope(headers=accepting(coding)))
+        seen = []
+
+        async def send(message):
+            seen.append(exchange.compression)
+
+        app = CompressionMiddleware(sending(start(), body(TEXT, more_body=True), body(TEXT)))
+        await app(scope, None, send)
+        assert seen[-1] == exchange.compression
+        assert seen[-1][:2] == (coding, 2 * len(TEXT))
+        assert 0 < seen[-1].seconds < 1
+
     async def test_figures_of_a_stream_cut_short(self, start, body):
         """A stream that fails leaves the figures so far."""
         seen = []
@@ -328,11 +342,48 @@ class TestFailures:
         assert result.types == ["http.response.start", "http.response.body"]
         assert result.status == status
 
+    async def test_a_head_after_one_that_the_predicate_has_broken_is_judged(self, coding, start, body, decode):
+        """What the predicate raises comes out of the app's send, and the head that replaces it is a head like any."""
+
+        def broken(scope, status, headers):
+            if status == 200:
+                raise RuntimeError("mine")
+            return True
+
+        async def app(scope, receive, send):
+            with pytest.raises(RuntimeError, match="mine"):
+                await send(start())
+            await send(start(status=500))
+            await send(body())
+
+        result = await http(CompressionMiddleware(app, predicate=broken), headers=accepting(coding))
+        assert (result.status, result.header(b"vary")) == (500, b"Accept-Encoding")
+        assert decode(coding, result.body) == TEXT
+
     async def test_a_head_without_a_body_is_released_at_the_end(self, sending, start):
         """An app that returns without a body has sent its head: the server decides what that means."""
         result = await http(CompressionMiddleware(sending(start())), headers=accepting("gzip"))
         assert result.types == ["http.response.start"]
         assert result.header(b"vary") == b"Accept-Encoding"
+
+    async def test_a_body_behind_a_released_head_is_plain(self, start, body):
+        """A task that outlives the app sends its body under the head that went out when the app returned."""
+        kept = []
+
+        async def app(scope, receive, send):
+            kept.append(send)
+            await send(start())
+
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        await CompressionMiddleware(app)(http_scope(headers=accepting("gzip")), None, send)
+        await kept[0](body())
+        assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+        assert (b"content-encoding", b"gzip") not in sent[0]["headers"]
+        assert sent[1]["body"] == TEXT
 
     async def test_a_body_without_a_head_is_the_servers_business(self, sending, body):
         """A message out of order passes as it is."""

@@ -98,7 +98,10 @@ class TestRightOptions:
 
     def test_coding_named_twice_counts_once(self):
         """A repetition in `encodings` does no harm."""
-        assert list(CompressionMiddleware(app, encodings=["gzip", "br", "gzip"])._policy.codecs) == [b"gzip", b"br"]
+        assert list(CompressionMiddleware(app, encodings=["gzip", "br", "gzip"])._policy.agreements._codecs) == [
+            b"gzip",
+            b"br",
+        ]
 
     def test_takes_generators(self):
         """Any iterable serves where a list is needed."""
@@ -186,7 +189,7 @@ class TestMissingLibrary:
         code = (
             f"import sys; sys.modules.update(dict.fromkeys({hidden!r}))\n"
             "from asgi_middleware.compression import CompressionMiddleware\n"
-            "print(*CompressionMiddleware(print)._policy.codecs)"
+            "print(*CompressionMiddleware(print)._policy.agreements._codecs)"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout.split() == ["b'gzip'"]

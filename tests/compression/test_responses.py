@@ -197,6 +197,17 @@ CASES = [
         plain(f"integrity: {name}", "H6", "integrity", headers=(JSON, (name, b"x")), vary=None)
         for name in (b"content-digest", b"Repr-Digest", b"digest", b"content-md5", b"signature", b"signature-input")
     ),
+    *(
+        plain(f"integrity behind the body: {value}", "H6", "integrity", headers=(JSON, (name, value)), vary=None)
+        for name, value in ((b"trailer", b"content-digest"), (b"Trailer", b"x-time , Signature"))
+    ),
+    Case("another trailer", "H6", headers=(JSON, (b"trailer", b"server-timing"))),
+    plain(
+        "no-transform in the request of another site",
+        "H6",
+        "no_transform",
+        request=(ACCEPT, CROSS, (b"cache-control", b"no-transform")),
+    ),
     plain("206", "H7", "range", status=206, headers=(JSON, (b"content-range", b"bytes 0-9/3200"))),
     plain("206 of an image", "H7", "range", status=206, headers=typed(b"image/png"), vary=None),
     plain("Content-Range on a 200", "H7", "range", headers=(JSON, (b"Content-Range", b"bytes 0-9/3200"))),
@@ -430,11 +441,12 @@ class TestHead:
 
     @pytest.mark.parametrize("data", [b"", b"tiny"])
     async def test_claims_nothing_that_it_cannot_know(self, data, coding, sending, start, body):
-        """Without a length and without a body to judge by, only Vary is added [H8]."""
-        app = CompressionMiddleware(sending(start(), body(data)))
+        """Without a length and without a body to judge by, nothing is said that only one answer to GET would [H8]."""
+        app = CompressionMiddleware(sending(start(ETAG), body(data)))
         result = await http(app, "HEAD", headers=[(b"accept-encoding", coding.encode())])
         assert result.header(b"content-encoding") is None
         assert result.header(b"vary") == VARY
+        assert result.header(b"etag") == (b'"abc"' if data else b'W/"abc"')
 
     async def test_keeps_the_length_of_what_is_never_encoded(self, coding, sending, start, body):
         """An image's HEAD keeps its Content-Length [H8]."""
@@ -543,8 +555,9 @@ class TestRequests:
 
     async def test_takes_suffixes_off_where_nothing_is_encoded_too(self, recording):
         """A lock taken on an encoded response holds for a request that accepts no coding [H4]."""
-        await http(CompressionMiddleware(recording, etag="suffix"), "PUT", headers=[(b"if-match", b'"abc-br"')])
-        assert dict(recording.seen[0]["headers"])[b"if-match"] == b'"abc"'
+        for name in (b"if-match", b"If-None-Match"):
+            await http(CompressionMiddleware(recording, etag="suffix"), "PUT", headers=[(name, b'"abc-br"')])
+            assert dict(recording.seen[-1]["headers"])[name] == b'"abc"'
 
     @pytest.mark.parametrize(
         ("condition", "etag", "kept"),
@@ -567,6 +580,25 @@ class TestRequests:
         seen = dict(recording.seen[0]["headers"])
         assert kept == (b"range" in seen)
         assert (kept and condition is not None) == (b"if-range" in seen)
+
+    @pytest.mark.parametrize(
+        ("name", "condition", "etag", "kept"),
+        [
+            (b"if-match", b'"abc"', "weak", True),
+            (b"if-match", b'"abc"', "suffix", True),
+            (b"if-match", b'"abc"', "drop", True),
+            (b"if-match", b'"abc"', "keep", False),
+            (b"If-Match", b'"abc-br"', "suffix", False),
+            (b"If-Unmodified-Since", b"Wed, 21 Oct 2026 07:28:00 GMT", "weak", False),
+        ],
+    )
+    async def test_resumes_no_encoded_body_by_another_condition(self, name, condition, etag, kept, recording):
+        """A client may also resume under If-Match or If-Unmodified-Since, with what it holds in either form [H4]."""
+        request = [(b"accept-encoding", b"gzip"), (b"range", b"bytes=100-"), (name, condition)]
+        await http(CompressionMiddleware(recording, etag=etag), headers=request)
+        seen = dict(recording.seen[0]["headers"])
+        assert kept == (b"range" in seen)
+        assert name in seen
 
     @pytest.mark.parametrize("etag", ["weak", "suffix"])
     async def test_resumes_for_clients_that_accept_no_coding(self, etag, recording):

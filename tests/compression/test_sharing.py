@@ -1,6 +1,8 @@
 """What responses share: the memory of encoded bodies, the memory for open streams, who is told."""
 
 import logging
+import threading
+import time
 
 import pytest
 
@@ -64,8 +66,9 @@ class TestCache:
     def test_one_body_does_not_push_all_others_out(self):
         """A body of more than an eighth is not kept."""
         cache = BodyCache(8_000)
-        cache.put(b"gzip", b"x" * 1_000, b"x")
-        assert cache.get(b"gzip", b"x" * 1_000) is None
+        for size in (1_000, 1_001):
+            cache.put(b"gzip", b"x" * size, b"x")
+            assert cache.get(b"gzip", b"x" * size) is None
 
     def test_codings_are_kept_apart(self):
         """The same body in two codings is two entries."""
@@ -92,7 +95,7 @@ class TestLiveMemory:
             sending(start(content_type=b"text/event-stream"), body(TEXT, more_body=True), body(b""))
         )
         memory = app._policy.live_memory
-        codec = app._policy.codecs[coding.encode()]
+        codec = app._policy.agreements._codecs[coding.encode()]
         memory._left = codec.live_memory
         assert decode(coding, (await http(app, headers=accepting(coding))).body) == TEXT
         assert memory._left == codec.live_memory
@@ -125,6 +128,31 @@ class TestLiveMemory:
         result = await http(app, headers=accepting("gzip"), extensions={"http.response.pathsend": {}})
         assert result.body == b"{}\n{}\n"
         assert result.header(b"content-encoding") is None
+
+    def test_several_event_loops_count_together(self):
+        """Threads that take and give back at the same moment lose nothing."""
+
+        class Slow:
+            @property
+            def live_memory(self):
+                time.sleep(0.0001)  # lets another thread go on in the middle of a sum
+                return 10
+
+        memory = LiveMemory(1000)
+
+        def serve():
+            for _ in range(20):
+                assert memory.take(Slow())
+                memory.give_back(Slow())
+
+        threads = [threading.Thread(target=serve) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for _ in range(100):
+            assert memory.take(Slow())
+        assert not memory.take(Slow())
 
 
 class TestFigures:

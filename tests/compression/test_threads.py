@@ -72,7 +72,7 @@ class Blocking:
 
 
 def watch(middleware, coding):
-    codecs = middleware._policy.codecs
+    codecs = middleware._policy.agreements._codecs
     codecs[coding.encode()] = Watched(codecs[coding.encode()])
     return codecs[coding.encode()].steps
 
@@ -160,7 +160,7 @@ class TestCancellation:
             sent.append(message["type"])
 
         middleware = CompressionMiddleware(app)
-        middleware._policy.codecs[b"gzip"] = codec
+        middleware._policy.agreements._codecs[b"gzip"] = codec
         await middleware(http_scope(headers=accepting("gzip")), None, send)
         assert sent == ["http.response.start"]
         assert codec.left.wait(5)
@@ -178,7 +178,7 @@ class TestCancellation:
             codec.proceed.set()
 
         middleware = CompressionMiddleware(app)
-        middleware._policy.codecs[b"gzip"] = codec
+        middleware._policy.agreements._codecs[b"gzip"] = codec
         result = await http(middleware, headers=accepting("gzip"))
         assert result.status == 503
         assert result.body == b"too slow"
@@ -199,7 +199,7 @@ class TestCancellation:
                 raise
 
         middleware = CompressionMiddleware(app)
-        middleware._policy.codecs[b"gzip"] = codec
+        middleware._policy.agreements._codecs[b"gzip"] = codec
         sent = []
 
         async def send(message):
