@@ -24,7 +24,7 @@ from benchmarks.report import (
     write_into,
 )
 from benchmarks.result import CostRecord, CurveRecord, LoadRecord, Result
-from benchmarks.scenarios import App
+from benchmarks.scenarios import App, Echo
 from benchmarks.shapes import NOTHING, SEND_ONLY, pass_through, wrap_send
 from benchmarks.sockets import LOADS, SERVERS, over_sockets
 from benchmarks.subjects import Row, rows
@@ -72,6 +72,8 @@ def _arguments() -> argparse.Namespace:
 def costs(row: Row, *, quick: bool) -> list[CostRecord]:
     """Measure one row."""
     rounds, requests = (7, 300) if quick else (31, 1000)
+    if isinstance(row.scenario, Echo):
+        requests = max(2, requests * 10 // row.scenario.messages)
     measured = measure(row.scenario, dict(wrapped(row)), rounds=rounds, requests=requests)
     return [CostRecord(row.concern, row.scenario.name, name, **asdict(cost)) for name, cost in measured.items()]
 

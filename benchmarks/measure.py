@@ -31,11 +31,15 @@ class Cost:
         added_ns: Nanoseconds over the bare app, the median of all rounds.
         spread_ns: The distance between the first and the third quartile.
         instructions: Instructions over the bare app, the least of all rounds; None where they cannot be counted.
+        bare_ns: Nanoseconds of the bare app by itself, the median.
+        bare_instructions: Its instructions, the least.
     """
 
     added_ns: float
     spread_ns: float
     instructions: float | None
+    bare_ns: float = 0.0
+    bare_instructions: float | None = None
 
 
 def measure(
@@ -69,7 +73,10 @@ def _cost(turns: list[tuple[float, float]], bare: list[tuple[float, float]]) -> 
     added = [turn[0] - base[0] for turn, base in zip(turns, bare, strict=True)]
     first, _, third = quantiles(added, n=4)
     least, least_bare = min(turn[1] for turn in turns), min(turn[1] for turn in bare)
-    return Cost(median(added), third - first, least - least_bare if least_bare else None)
+    bare_ns = median(base[0] for base in bare)
+    if not least_bare:
+        return Cost(median(added), third - first, None, bare_ns)
+    return Cost(median(added), third - first, least - least_bare, bare_ns, least_bare)
 
 
 def _turn_on_a_loop(

@@ -9,13 +9,12 @@ from typing import Final
 
 from benchmarks.compare import OURS
 from benchmarks.result import CostRecord, CurveRecord, LoadRecord, Result
-from benchmarks.shapes import NOTHING, SEND_ONLY
+from benchmarks.shapes import FLOORS
 from benchmarks.targets import instruction_ratio, load_outcomes, outcomes
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 # Ahead of every peer is the aim: a ratio above this is marked.
 _LEVEL: Final = 1.0
-_FLOORS: Final = (NOTHING, SEND_ONLY)
 COSTS_HEAD: Final = (
     "| concern | scenario | subject | added us | spread us | ours / it | instructions | ours / it |\n"
     "|---|---|---|---|---|---|---|---|"
@@ -80,7 +79,7 @@ def costs_lines(costs: list[CostRecord]) -> Iterator[str]:
 def _line(record: CostRecord, ours: CostRecord) -> str:
     in_time = ours.added_ns / record.added_ns if record is not ours else None
     counted = instruction_ratio(ours, record) if record is not ours else None
-    behind = record.subject not in _FLOORS and (counted or in_time or 0) > _LEVEL
+    behind = record.subject not in FLOORS and (counted or in_time or 0) > _LEVEL
     cells = (
         record.concern,
         record.scenario,
@@ -152,7 +151,7 @@ def _draw_costs(costs: list[CostRecord], path: Path) -> None:
         subjects = {record.subject: record for record in records}
         ours = subjects.pop(OURS)
         for name, record in subjects.items():
-            if name not in _FLOORS:
+            if name not in FLOORS:
                 share = instruction_ratio(ours, record) or ours.added_ns / record.added_ns
                 labels.append(f"{concern}: {scenario} / {name}")
                 shares.append(share)

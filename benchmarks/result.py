@@ -38,7 +38,7 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class CostRecord:
-    """What one subject adds to a request of one scenario."""
+    """What one subject adds to a request of one scenario, and what the bare app takes by itself."""
 
     concern: str
     scenario: str
@@ -46,6 +46,8 @@ class CostRecord:
     added_ns: float
     spread_ns: float
     instructions: float | None
+    bare_ns: float = 0.0
+    bare_instructions: float | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:

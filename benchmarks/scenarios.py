@@ -267,6 +267,7 @@ UPLOAD_IN_CHUNKS = Scenario(
     reads_body=True,
 )
 ECHO = Echo("WebSocket, 10 echoes", messages=10)
+LONG_ECHO = Echo("WebSocket, 1000 echoes", messages=1000)
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,25 @@
 """``python -m benchmarks.scrape``: what a scrape of 500 label sets costs, and what other requests notice of it.
 
 First the time to render, beside prometheus_client's ``generate_latest`` on its own histogram with the same figures.
-Then a uvicorn with such a service: a client asks for a small answer 250 times a second, at fixed times, alone and with
-a scraper every 100 ms in a process of its own. What it waits for is the event loop.
+Then how long a rendering holds the interpreter's lock at a time: between two of its pauses, on the thread's own clock,
+which the neighbours on a shared machine cannot change. No request waits for longer. Then a uvicorn with such a service:
+a client asks for a small answer 250 times a second, at fixed times, alone and with a scraper every 100 ms in a process
+of its own. What it waits for is the event loop.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from itertools import pairwise
 from statistics import median, quantiles
 from typing import Any, Final
 
@@ -25,10 +30,12 @@ from asgi_middleware._core.config import Problems
 from asgi_middleware.metrics import MetricsEndpoint, PrometheusMiddleware
 from asgi_middleware.metrics.definitions import BOUNDS, REQUEST_DURATION
 from asgi_middleware.metrics.families import families_of
+from asgi_middleware.metrics.pauses import pause
 from asgi_middleware.metrics.rendering import Rendering
 from asgi_middleware.metrics.scraping import stand_aside
 
 SETS: Final = 500
+ROUNDS: Final = 5
 RATE: Final = 250
 SCRAPE_SECONDS: Final = 0.1
 LABELS: Final = [("GET", f"/shop/{number}/{{item}}", "200", "", "https") for number in range(SETS)]
@@ -76,6 +83,58 @@ def rendering() -> None:
         reference, figure = best(partial(usual, other)), best(partial(kept.render, mine))
         name = "OpenMetrics 1.0" if openmetrics else "text 0.0.4"
         print(f"| {name} | {reference:.1f} | {figure:.1f} | {figure / reference:.3f} |", flush=True)
+
+
+def steps() -> None:
+    """Print how long renderings compute between two pauses, with every series changed since the last one."""
+    print("\n| label sets | bytes | steps | median ms | p99 ms | longest ms |\n|---|---|---|---|---|---|")
+    for sets in (SETS, 10 * SETS):
+        for joined in (False, True):
+            size, taken = rendered_in_steps(sets, joined=joined)
+            cuts = quantiles(taken, n=100)
+            figures = f"{cuts[49]:.3f} | {cuts[98]:.3f} | {max(taken):.2f}"
+            print(f"| {sets} | {size:,}{' joined' * joined} | {len(taken) // ROUNDS} | {figures} |", flush=True)
+
+
+def rendered_in_steps(sets: int, *, joined: bool) -> tuple[int, list[float]]:
+    """Render some times; give the bytes, and how many milliseconds of processor time each step took."""
+    registry = CollectorRegistry()
+    wrapped = PrometheusMiddleware(named_by_path, registry=registry, max_series=sets)
+    rendering = Rendering(openmetrics=True, stand_aside=stand_aside_as_told)
+    moments: list[float] = []
+    pause.set(lambda: moments.append(time.thread_time()))
+    size = 0
+    for _ in range(ROUNDS):
+        for number in range(sets):
+            with suppress(StopIteration):
+                wrapped(named_scope(number), no_message, no_message).send(None)
+        stand_aside_as_told()
+        pieces = rendering.pieces(registry)
+        # Scrapes in gzip are compressed piece by piece; others are joined.
+        size = len(b"".join(pieces)) if joined else sum(map(len, pieces))
+        stand_aside_as_told()
+        moments.append(math.nan)
+    return size, [(after - before) * 1000 for before, after in pairwise(moments) if not math.isnan(after - before)]
+
+
+def stand_aside_as_told() -> None:
+    """Pause as collecting does."""
+    pause.get()()
+
+
+async def named_by_path(scope: Any, receive: Any, send: Any) -> None:
+    """Answer, under a route of its own for each path."""
+    scope["asgi_middleware"].set_route(scope["path"])
+    await small(scope, receive, send)
+
+
+def named_scope(number: int) -> dict[str, Any]:
+    """Give a request to one of many routes."""
+    return {"type": "http", "method": "GET", "scheme": "http", "path": f"/shop/{number}/{{item}}", "headers": []}
+
+
+async def no_message(*_message: Any) -> None:
+    """Stand in for a server."""
 
 
 async def small(scope: Any, receive: Any, send: Any) -> None:
@@ -171,8 +230,8 @@ def run(subject: str, rounds: int, seconds: float) -> None:
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scrape", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     parser.add_argument("--scrape", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)
@@ -183,6 +242,7 @@ def main() -> None:
         asyncio.run(scrape(arguments.scrape))
     else:
         rendering()
+        steps()
         print("\n| scraped every 100 ms | p50 alone | p99 alone | p50 scraped | p99 scraped | ratio of p99 |")
         print("|---|---|---|---|---|---|")
         for subject in SUBJECTS:

@@ -8,6 +8,9 @@ from benchmarks.scenarios import App
 
 NOTHING: Final = "a pass-through wrapper"
 SEND_ONLY: Final = "a send wrapper"
+RECEIVE_ONLY: Final = "a receive wrapper"
+BOTH_WAYS: Final = "a send and a receive wrapper"
+FLOORS: Final = frozenset({NOTHING, SEND_ONLY, RECEIVE_ONLY, BOTH_WAYS})
 
 
 class PassThrough:
@@ -38,3 +41,20 @@ def wrap_send(app: App) -> App:
         await app(scope, receive, forward)
 
     return wrapper
+
+
+def wrap_receive(app: App) -> App:
+    """Give a wrapper that sees every message of the client and changes none."""
+
+    async def wrapper(scope: Any, receive: Any, send: Any) -> None:
+        async def forward() -> Any:
+            return await receive()
+
+        await app(scope, forward, send)
+
+    return wrapper
+
+
+def wrap_both(app: App) -> App:
+    """Give a wrapper that sees every message of both ways and changes none."""
+    return wrap_receive(wrap_send(app))

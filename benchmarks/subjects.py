@@ -14,10 +14,11 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from asgi_middleware.logging import configure_structlog
+from asgi_middleware.logging import Sampling, configure_structlog
 from benchmarks import scenarios
 from benchmarks.recipes import Sink
 from benchmarks.scenarios import App, Exchanged, Scenario
+from benchmarks.shapes import BOTH_WAYS, RECEIVE_ONLY
 
 KEY = "a key for benchmarks of thirty-two bytes or more"
 TOKEN: dict[str, Any] = {"key": KEY, "algorithms": ["HS256"], "audience": "bench", "issuer": "bench"}
@@ -100,6 +101,11 @@ UNCOMPRESSED = (scenarios.SMALL, scenarios.NO_ENCODING, scenarios.IMAGE)
 OUR_LIMIT = Subject("asgi_middleware.limits:RequestBodyLimitMiddleware", BODY_LIMIT)
 BODY_LIMIT_BESIDE = replace(OUR_LIMIT, label="our body limit")
 THEIR_LIMIT = Subject("starlette.middleware.body_limit:RequestBodyLimitMiddleware", BODY_LIMIT)
+WEBSOCKET_LIMITS = Subject("asgi_middleware.limits:WebSocketMessageLimitMiddleware")
+WRAPPERS = (
+    Subject("benchmarks.shapes:wrap_receive", label=RECEIVE_ONLY),
+    Subject("benchmarks.shapes:wrap_both", label=BOTH_WAYS),
+)
 CONTENT_SIZE_LIMIT = Subject("content_size_limit_asgi:ContentSizeLimitMiddleware", {"max_content_size": 1_000_000})
 IDS = (
     Subject("asgi_correlation_id:CorrelationIdMiddleware"),
@@ -156,8 +162,11 @@ def rows() -> list[Row]:
         ),
         Row("access log", scenarios.SIMPLE, logging, (recipe, ASGI_LOGGER)),
         Row("access log", scenarios.STREAM, logging, (recipe, ASGI_LOGGER)),
+        Row("access log, sampled out", scenarios.SIMPLE, replace(logging, options={"sampling": Sampling(rate=0)})),
+        Row("access log, excluded path", scenarios.SIMPLE, replace(logging, options={"exclude_paths": ["/api/**"]})),
         Row("metrics", scenarios.ROUTED, metrics, (INSTRUMENTATOR, EXPORTER)),
         Row("metrics", scenarios.ECHO, metrics),
+        Row("metrics", scenarios.LONG_ECHO, metrics, WRAPPERS),
         *_token_rows(),
         *(
             Row("body limit", scenario, OUR_LIMIT, (THEIR_LIMIT, CONTENT_SIZE_LIMIT))
@@ -176,7 +185,8 @@ def rows() -> list[Row]:
             )
         ),
         Row("head limit", scenarios.SIMPLE, Subject("asgi_middleware.limits:HeaderLimitMiddleware")),
-        Row("WebSocket limits", scenarios.ECHO, Subject("asgi_middleware.limits:WebSocketMessageLimitMiddleware")),
+        Row("WebSocket limits", scenarios.ECHO, WEBSOCKET_LIMITS),
+        Row("WebSocket limits", scenarios.LONG_ECHO, WEBSOCKET_LIMITS, WRAPPERS),
         *(row for coding in ("gzip", "br", "zstd") for row in _codings(coding)),
     ]
 

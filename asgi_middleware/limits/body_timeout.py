@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from sys import modules
 from types import CoroutineType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from asgi_middleware._core.config import Problems
 from asgi_middleware._core.exchange import listed_headers
 from asgi_middleware._core.messages import size_of
-from asgi_middleware._core.takeover import drop
+from asgi_middleware._core.takeover import Takeover, drop
 from asgi_middleware.limits.body_clock import Pace, RequestClock, done_within, go_on, may_step
 from asgi_middleware.limits.body_limit import FRAMING
 
@@ -106,68 +106,90 @@ class BodyTimeoutMiddleware:
             else:  # no body (RFC 9112 6.3), and nothing to wait for
                 await self.app(scope, receive, send)
                 return
-        await self._time(scope, receive, send)
-
-    # A method of its own: a function with closures costs three times as much to enter, also where it makes none.
-    async def _time(  # noqa: C901 -- closures over local names: an object per request would cost more
-        self, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        stall = self._send_timeout
-        received: int | None = 0  # None when no more comes
-        steps = "trio" not in modules or may_step()
-        clock: RequestClock | None = None
-        start: Message | None = None
-        last: Message | None = None
-
-        async def receive_in_time() -> Message:
-            nonlocal received, clock
-            if received is None:
-                return await receive() if clock is None or clock.taken is None else {"type": "http.disconnect"}
-            awaiting = receive()
-            try:
-                waits_for = awaiting.send(None) if steps and type(awaiting) is CoroutineType else awaiting
-            except StopIteration as end:
-                message = end.value
-            else:
-                if clock is None:
-                    clock = RequestClock(self._pace, scope, send)
-                rest = partial(go_on, awaiting, waits_for)
-                message = await clock.wait_or_take(rest, received, start, last)
-            if not message.get("more_body"):
-                received = None
-            elif received is not None:
-                body = message.get("body")
-                received += len(body) if type(body) is bytes else size_of(body)
-            return message
-
-        def send_unless_taken(message: Message) -> Awaitable[None]:
-            nonlocal start, last
-            if clock is not None and clock.taken is not None and clock.taken.muted:
-                return drop(message)
-            if message["type"] == "http.response.start":
-                start = message
-            elif not message.get("more_body"):
-                last = message
-            return send(message)
-
-        sender: Send = send_unless_taken
-        if stall is not None:
-
-            async def send_in_time(message: Message) -> None:
-                nonlocal clock
-                if not await done_within(stall, send_unless_taken(message)):
-                    if clock is None:
-                        clock = RequestClock(self._pace, scope, send)
-                    clock.cut(message)
-                    text = "the client does not read"
-                    raise ConnectionAbortedError(text)
-
-            sender = send_in_time
+        request = _TimedRequest(self._pace, scope, receive, send)
+        sender: Send = request.send
+        if self._send_timeout is not None:
+            sender = partial(request.send_within, self._send_timeout)
         try:
-            await self.app(scope, receive_in_time, sender)
+            await self.app(scope, request.receive, sender)
         except Exception as error:
-            if clock is None or clock.taken is None or not clock.taken.muted:
+            if request.taken is None or not request.taken.muted:
                 raise
-            clock.taken.swallow(error)
-        if clock is not None and clock.taken is not None:
-            await clock.taken.end(send)
+            request.taken.swallow(error)
+        if request.clock is not None and request.taken is not None:
+            await request.taken.end(send)
+
+
+class _TimedRequest:
+    """One request on its way. An object: closures over what it knows would take a third more.
+
+    Attributes:
+        clock: Its clock, made at the first wait; None before.
+    """
+
+    __slots__ = ("_last", "_pace", "_receive", "_received", "_scope", "_send", "_start", "_steps", "clock")
+
+    def __init__(self, pace: Pace, scope: Scope, receive: Receive, send: Send) -> None:
+        self._pace = pace
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._received: int | None = 0  # None when no more comes
+        self.clock: RequestClock | None = None
+        self._start: Message | None = None
+        self._last: Message | None = None
+        self._steps = "trio" not in modules or may_step()
+
+    @property
+    def taken(self) -> Takeover | None:
+        """The takeover, once time was up."""
+        return None if self.clock is None else self.clock.taken
+
+    async def receive(self) -> Message:
+        """Stand in for the server's ``receive``."""
+        received = self._received
+        if received is None:
+            return await self._receive() if self.taken is None else {"type": "http.disconnect"}
+        awaiting: Any = self._receive()
+        try:
+            waits_for = awaiting.send(None) if self._steps and type(awaiting) is CoroutineType else awaiting
+        except StopIteration as end:
+            message = end.value
+        else:
+            message = await self._wait(partial(go_on, awaiting, waits_for), received)
+        if not message.get("more_body"):
+            self._received = None
+        elif self._received is not None:
+            body = message.get("body")
+            self._received += len(body) if type(body) is bytes else size_of(body)
+        return message
+
+    async def _wait(self, rest: Receive, received: int) -> Message:
+        return await self._running_clock().wait_or_take(rest, received, self._start, self._last)
+
+    def _running_clock(self) -> RequestClock:
+        clock = self.clock
+        if clock is None:
+            clock = self.clock = RequestClock(self._pace, self._scope, self._send)
+        return clock
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Stand in for the server's ``send``."""
+        clock = self.clock
+        if clock is None:
+            if self._received is None:  # nothing is left to wait for
+                return self._send(message)
+        elif clock.taken is not None and clock.taken.muted:
+            return drop(message)
+        if message["type"] == "http.response.start":
+            self._start = message
+        elif not message.get("more_body"):
+            self._last = message
+        return self._send(message)
+
+    async def send_within(self, seconds: float, message: Message) -> None:
+        """Do as :meth:`send`, and cut the response where that takes longer."""
+        if not await done_within(seconds, self.send(message)):
+            self._running_clock().cut(message)
+            text = "the client does not read"
+            raise ConnectionAbortedError(text)

@@ -142,15 +142,19 @@ class _Waiter:
 class Share:
     """What one request holds of a budget."""
 
-    __slots__ = ("_budget", "held")
+    __slots__ = ("_budget", "_returned", "held")
 
     def __init__(self, budget: BodyBudget, held: int) -> None:
         self._budget = budget
+        self._returned = False
         self.held = held
 
     def cover(self, received: int, limit: int) -> bool:
         """Hold at least `received` bytes, and some more up to `limit`; False where the budget is used up."""
         budget = self._budget
+        if self._returned:  # a task that the app left behind reads on; nobody would give these bytes back
+            self.held = limit
+            return True
         ahead = min(received + _STEP, limit) - self.held
         for size in (ahead, received - self.held):
             if budget.grow(size):
@@ -162,6 +166,7 @@ class Share:
         """Release all of it."""
         self._budget.release(self.held)
         self.held = 0
+        self._returned = True
 
 
 class Bound:

@@ -35,11 +35,11 @@ class HeaderLimitMiddleware:
     Args:
         app: The ASGI app.
         max_header_bytes: The bytes of all header fields together, names, values and four for each field's separators;
-            None for any. 16 KiB by default, which is what most servers take.
-        max_header_count: The number of header fields; None for any. 100 by default.
-        max_field_bytes: The bytes of one field, counted alike; None for any. 8 KiB by default.
-        max_target_bytes: The bytes of the request target, path and query as sent; None for any. 8 KiB by default; RFC
-            9112 3 asks for at least 8000 bytes of request line.
+            None for any. More is a 431 ``headers_too_large``. 16 KiB by default, which is what most servers take.
+        max_header_count: The number of header fields; None for any. More is a 431 ``too_many_headers``.
+        max_field_bytes: The bytes of one field, counted alike; None for any. More is a 431 ``header_field_too_large``.
+        max_target_bytes: The bytes of the request target, path and query as sent; None for any. More is a 414
+            ``target_too_long``. RFC 9112 3 asks for at least 8000 bytes of request line.
 
     Raises:
         ConfigurationError: Some options are wrong; every one is listed with its fix.

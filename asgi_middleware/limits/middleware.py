@@ -77,7 +77,8 @@ class RequestBodyLimitMiddleware:
         max_body_size: The largest body that passes, in bytes, 0 or more; 0 lets only empty bodies pass. Required:
             there is no value that is right for every app.
         overrides: Other sizes for some paths: a path rule (``"/upload"``, ``"/files/**"``, ``"PUT /blobs/*"``, or a
-            compiled pattern) to bytes, or to None for no limit.
+            compiled pattern) to bytes, or to None for no limit. A larger size holds for a path as it is written, a
+            smaller one for every reading of it.
         require_content_length: Whether a body needs a Content-Length: 411 for one in chunks. Off by default.
         enforce_content_length: Whether the head is believed: a body that is longer than its Content-Length counts as
             too large, even within the limit, and a GET over HTTP/1 that announces no body has none and is not counted
@@ -158,8 +159,9 @@ class RequestBodyLimitMiddleware:
         if type(headers) is not list:
             scope, headers = listed_headers(scope)
         left: int | None = None
+        framing = FRAMING  # a local name is faster, and this is asked for each header
         for name, value in headers:
-            if name in FRAMING:
+            if name in framing:
                 if left is not None or name != b"content-length":
                     left = -1
                     break

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from time import time
-from typing import Final, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from asgi_middleware._core.exchange import Exchange
 from asgi_middleware._core.headers import find
@@ -18,8 +18,6 @@ from asgi_middleware.metrics.recording import Line, RequestRecorder
 
 LabelFunction: TypeAlias = Callable[[Scope], object]
 Failed: TypeAlias = Callable[[str], None]
-
-_NEXT_LOOK: Final = PAUSE_SECONDS / 100
 
 
 class RequestMeasures(NamedTuple):
@@ -74,7 +72,6 @@ def own_values(
 
 def attach_exemplar(line: Line, exchange: Exchange, seconds: float, now: float) -> None:
     """Keep the request as the exemplar of its bucket, if its trace is recorded."""
-    line.exemplar_due = now + _NEXT_LOOK
     labels = trace_labels(exchange.scope, exchange)
     if labels is None:
         return

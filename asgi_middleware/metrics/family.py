@@ -6,14 +6,14 @@ The locks and label look-ups of those cost a request more than everything else h
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, overload
 
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
 
 from asgi_middleware.metrics.definitions import Definition
-from asgi_middleware.metrics.labels import OTHER
+from asgi_middleware.metrics.labels import OTHER, clean_labels
 from asgi_middleware.metrics.series import Series, Snapshot
 from asgi_middleware.metrics.table import TableMetric
 
@@ -55,14 +55,17 @@ class Family(Collector):
     def series(self, labels: tuple[str, ...]) -> Series:
         """Give the series of these label values, beyond any bound: for labels that only this library chooses."""
         found = self._series.get(labels)
-        return self._make(labels) if found is None else found
+        return self._make(clean_labels(labels)) if found is None else found
 
     def admit(self, labels: tuple[str, ...], max_series: int) -> Series:
         """Give the series of these label values; the overflow's beyond `max_series`. Nothing is ever dropped."""
         found = self._series.get(labels)
         if found is not None:
             return found
+        labels = clean_labels(labels)
         with self._lock:
+            if labels in self._series:
+                return self._series[labels]
             # The overflow's own series does not count.
             if len(self._series) - (self._overflow is not None) < max_series:
                 return self._make(labels)
@@ -112,11 +115,6 @@ class Family(Collector):
         for series in self._series.values():
             series.lock = lock
 
-    def snapshot(self) -> list[Snapshot]:
-        """Give what every series holds, in the order of their first use."""
-        self._owner.fold()
-        return [series.snapshot() for series in self.all_series()]
-
     def all_series(self) -> list[Series]:
         """Give every series."""
         with self._lock:
@@ -127,7 +125,8 @@ class Family(Collector):
         yield Metric(self.name, self.help, self.definition.kind, self.definition.unit)
 
     def collect(self) -> Iterator[Metric]:
-        """Give the family with its series as they are now."""
+        """Give the family with its series, in the order of their first use; each as it is when it is looked at."""
+        self._owner.fold()
         yield TableMetric(
             self.name,
             self.help,
@@ -135,5 +134,26 @@ class Family(Collector):
             unit=self.definition.unit,
             labels=self.labels,
             bounds=self.bounds,
-            snapshots=self.snapshot(),
+            snapshots=_Snapshots(self.all_series()),
         )
+
+
+class _Snapshots(Sequence[Snapshot]):
+    """What series hold, taken when asked for: all at once would hold up an event loop where there are thousands."""
+
+    def __init__(self, series: list[Series]) -> None:
+        self._series = series
+
+    def __len__(self) -> int:
+        return len(self._series)
+
+    @overload
+    def __getitem__(self, index: int) -> Snapshot: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Snapshot]: ...
+
+    def __getitem__(self, index: int | slice) -> Snapshot | list[Snapshot]:
+        if isinstance(index, slice):
+            return [series.snapshot() for series in self._series[index]]
+        return self._series[index].snapshot()

@@ -32,6 +32,9 @@ METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATC
 
 METHODS_VARIABLE: Final = "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS"
 
+LONGEST_LABEL: Final = 500
+"""Characters that any label's value is cut to; hardly a route template is as long."""
+
 LONGEST_VALUE: Final = 120
 """Characters that an own label's value is cut to."""
 
@@ -91,6 +94,13 @@ def status_class(shown: str) -> str:
     return f"{shown[0]}xx" if shown and shown != OTHER else shown
 
 
+def clean_labels(given: tuple[object, ...]) -> tuple[str, ...]:
+    """Give label values as texts of a bounded length: a handler may name its route by anything."""
+    return tuple(
+        value if type(value) is str and len(value) <= LONGEST_LABEL else str(value)[:LONGEST_LABEL] for value in given
+    )
+
+
 def clean_value(given: object) -> str:
     """Give a text that fits into a label; a lone surrogate would fail only at the scrape, and then for everybody."""
     return str(given)[:LONGEST_VALUE].encode("utf-8", "replace").decode()
@@ -111,17 +121,22 @@ class OwnLabel:
         self.name = name
         self._most = most
         self._overflowed = overflowed
-        self._known: dict[Any, str] = {}
+        self._known: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def value(self, given: Any) -> str:
         """Give the label's value for what a handler or a function gave; None is no value."""
         if given is None:
             return ""
+        if type(given) is not str:
+            hash(given)  # a list or a dict is no value, and fails here
+        # Short texts alone are remembered: anything else would be kept alive.
+        if type(given) is not str or len(given) > LONGEST_VALUE:
+            given = clean_value(given)
         known = self._known.get(given)
         return self._admit(given) if known is None else known
 
-    def _admit(self, given: Any) -> str:
+    def _admit(self, given: str) -> str:
         text = clean_value(given)
         with self._lock:
             if len(self._known) < self._most:

@@ -31,7 +31,8 @@ from asgi_middleware.metrics.options import (
 from asgi_middleware.metrics.presets import PRESETS, PresetName
 from asgi_middleware.metrics.recording import RequestRecorder
 from asgi_middleware.metrics.requests import RequestParts, serve
-from asgi_middleware.metrics.websockets import WebSocketFamilies, WebSocketRecorder, measure_websockets
+from asgi_middleware.metrics.websocket_recording import WebSocketFamilies, WebSocketRecorder
+from asgi_middleware.metrics.websockets import measure_websockets
 
 _Recorder = TypeVar("_Recorder")
 
@@ -67,7 +68,8 @@ class PrometheusMiddleware:
         buckets: The upper bounds of the duration histograms, in seconds, ascending; None for the preset's, by default
             those that OpenTelemetry advises.
         body_sizes: Whether body bytes, both ways, are recorded. Off by default: it triples the series.
-        size_buckets: The upper bounds of their histograms, in bytes, ascending; None for the preset's.
+        size_buckets: The upper bounds of their histograms, in bytes, ascending; None for the preset's, by default 256
+            bytes to 64 MiB.
         time_to_first_byte: Whether a histogram of the time to the response's head is recorded. Off by default: it
             doubles the series, and tells more than the duration only where responses are streamed.
         background: Whether a histogram of what the application does after its response is recorded.

@@ -23,9 +23,13 @@ from asgi_middleware.metrics.labels import (
     status_class,
     status_label,
 )
+from asgi_middleware.metrics.pauses import AT_ONCE, pause
 from asgi_middleware.metrics.series import BATCH, Series, take
 
 FIGURES: Final = ("seconds", "first_byte", "bytes_read", "bytes_written")
+LOOK_SECONDS: Final = 0.02
+"""How often a line is looked at, for a batch or an exemplar; what comes meanwhile lies in its list."""
+_STATUSES: Final = range(100, 600)
 MOST_MOVES: Final = 2 * BATCH
 _LINES_FOR_A_SERIES: Final = 4  # lines that lead to the same series, such as two statuses of one class
 
@@ -36,16 +40,18 @@ class Line:
     Attributes:
         samples: What is not folded yet: seconds, or a tuple in the order of ``FIGURES`` where more than them is taken.
         targets: The series, and how each takes a batch.
-        limit: How many samples are kept: one for a line that nobody will find again.
-        exemplar_due: When the next exemplar may be kept, on the clock of ``perf_counter``.
+        limit: How many samples make a batch: one for a line that nobody will find again.
+        due: When it is looked at again, on the clock of ``perf_counter``: a test for each request would cost more.
+        exemplar_due: When the next exemplar is looked for, on the same clock.
     """
 
-    __slots__ = ("exemplar_due", "limit", "samples", "targets")
+    __slots__ = ("due", "exemplar_due", "limit", "samples", "targets")
 
     def __init__(self, targets: list[Target]) -> None:
         self.samples: list[Any] = []
         self.targets = targets
         self.limit = 1
+        self.due = 0.0
         self.exemplar_due = 0.0
 
 
@@ -62,22 +68,37 @@ class Opening:
 
     Attributes:
         moves: The gauge's list: 1 for each request that came, -1 for each that is done.
-        fold_moves: Adds them up.
-        lines: By route and status, or by all that labels are made of.
+        lines: By all that labels are made of.
+        settled: Those of requests without an error, by status and route; None for the route of those that matched none.
     """
 
-    __slots__ = ("fold_moves", "lines", "method", "moves", "scheme")
+    __slots__ = ("_fold_moves", "lines", "method", "moves", "scheme", "settled")
 
     def __init__(self, method: str, scheme: str, active: Series) -> None:
         self.method = method
         self.scheme = scheme
         self.moves = active.moves
-        self.fold_moves = active.fold_moves
-        self.lines: dict[tuple[Any, ...], Line] = {}
+        self._fold_moves = active.fold_moves
+        self.lines: dict[tuple[str, ...], Line] = {}
+        self.settled: dict[int, dict[str | None, Line]] = {}
+
+    def trim(self) -> None:
+        """Add up the moves, where there are many."""
+        if len(self.moves) > MOST_MOVES:
+            self._fold_moves()
+
+    def settle(self, status: object, route: str | None, line: Line) -> None:
+        """Remember the line of requests without an error, unless the status or the line is one too many."""
+        if isinstance(status, int) and status in _STATUSES and line.limit > 1:
+            self.settled.setdefault(int(status), {})[route] = line
 
 
 class RequestRecorder:
     """The lines of one set of options; instances with the same options share them.
+
+    Attributes:
+        openings: By scheme and method, for those that have labels of their own.
+        several: Whether a sample is a tuple.
 
     Args:
         families: Whose families they are.
@@ -92,6 +113,7 @@ class RequestRecorder:
     __slots__ = (
         "_active",
         "_families",
+        "_known",
         "_lines",
         "_max_series",
         "_methods",
@@ -120,7 +142,8 @@ class RequestRecorder:
         self._max_series = max_series
         self.several = several
         self._lines: list[Line] = []
-        self.openings: dict[tuple[Any, Any], Opening] = {}
+        self._known: dict[tuple[str, str], Opening] = {}
+        self.openings: dict[str, dict[str, Opening]] = {}
 
     def open(self, method: object, scheme: object) -> Opening:
         """Give the opening of a method and a scheme as they came; those that are not known share one."""
@@ -129,13 +152,13 @@ class RequestRecorder:
         shown = scheme_label(scheme)
         label = self._other_method if known is None else known
         key = (label, shown)
-        opening = self.openings.get(key)
+        opening = self._known.get(key)
         if opening is None:
             facts = {"method": label, "scheme": shown}
             active = self._active.admit(_labels(self._active, facts, ()), self._max_series)
-            opening = self.openings.setdefault(key, Opening(label, shown, active))
-        if known is not None and shown != OTHER:
-            self.openings.setdefault((method, scheme), opening)
+            opening = self._known.setdefault(key, Opening(label, shown, active))
+        if known is not None and isinstance(scheme, str) and shown != OTHER:
+            self.openings.setdefault(scheme, {})[known] = opening
         return opening
 
     def find(self, opening: Opening, route: str, status: object, kinds: tuple[str, str], own: tuple[str, ...]) -> Line:
@@ -156,8 +179,6 @@ class RequestRecorder:
         line = opening.lines.get(key)
         if line is None:
             line = self._make(opening, key, exception)
-        if not error and shown != OTHER and not own:
-            opening.lines.setdefault((route, status), line)
         return line
 
     def _make(self, opening: Opening, key: tuple[str, ...], exception: str) -> Line:
@@ -213,14 +234,19 @@ class RequestRecorder:
 
     def fold(self) -> None:
         """Fold all lines, and the gauges."""
+        folded = 0
         for line in tuple(self._lines):
             if line.samples:
                 self.fold_line(line)
+                folded += 1
+                if folded % AT_ONCE == 0:
+                    pause.get()()
         for series in self._active.all_series():
             series.fold_moves()
 
     def forget(self) -> None:
         """Forget what was recorded: it is the parent's, and this is a fork of it."""
+        self._known.clear()
         self.openings.clear()
         self._lines.clear()
 

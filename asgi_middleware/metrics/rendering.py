@@ -20,13 +20,12 @@ from prometheus_client import Metric, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.utils import floatToGoString
 
+from asgi_middleware.metrics.pauses import AT_ONCE
 from asgi_middleware.metrics.series import Exemplar, Snapshot, cumulate
 from asgi_middleware.metrics.table import TableMetric
 
 _END: Final = b"# EOF\n"
 _PLAIN_NAME: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_SERIES_AT_ONCE: Final = 16
-"""How many series are rendered before the thread stands aside: some 0.1 ms."""
 _number: Any = floatToGoString
 
 
@@ -63,16 +62,18 @@ class Rendering:
         Args:
             registry: A CollectorRegistry, or whatever has its ``collect()``.
         """
-        pieces: list[bytes] = []
+        return b"".join(self.pieces(registry))
+
+    def pieces(self, registry: Any) -> Iterator[bytes]:
+        """Do as :meth:`render`, in pieces as they come: to join them all takes longer than to make some."""
         for metric in registry.collect():
             if isinstance(metric, TableMetric) and all(map(_PLAIN_NAME.fullmatch, (metric.name, *metric.labels))):
-                pieces += self._table(metric)
+                yield from self._table(metric)
             else:
-                pieces.append(self._encode(_Alone(metric)).removesuffix(_END))
+                yield self._encode(_Alone(metric)).removesuffix(_END)
             self._stand_aside()
         if self._openmetrics:
-            pieces.append(_END)
-        return b"".join(pieces)
+            yield _END
 
     def _table(self, metric: TableMetric) -> Iterator[bytes]:
         key = (metric.type, metric.name)
@@ -81,10 +82,10 @@ class Rendering:
             table = self._tables[key] = _Table(metric.labels, metric.bounds, self._head(metric), {})
         yield table.head.encode("utf-8", "replace")
         lines, kind, openmetrics = table.lines, metric.type, self._openmetrics
-        for start in range(0, len(metric.snapshots), _SERIES_AT_ONCE):
+        for start in range(0, len(metric.snapshots), AT_ONCE):
             self._stand_aside()
             rendered = []
-            for snapshot in metric.snapshots[start : start + _SERIES_AT_ONCE]:
+            for snapshot in metric.snapshots[start : start + AT_ONCE]:
                 template = lines.get(snapshot.labels)
                 if template is None:
                     template = lines[snapshot.labels] = _template(metric, snapshot.labels)

@@ -6,6 +6,7 @@ neither: it takes the numbers as they are. Both find the same metric in the regi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from prometheus_client import Metric
@@ -38,7 +39,7 @@ class TableMetric(Metric):
         unit: str = "",
         labels: tuple[str, ...],
         bounds: tuple[float, ...],
-        snapshots: list[Snapshot],
+        snapshots: Sequence[Snapshot],
     ) -> None:
         super().__init__(name, documentation, kind, unit)
         self.labels = labels

@@ -9,11 +9,43 @@ from hypothesis import strategies as st
 
 from asgi_middleware._core.config import ConfigurationError
 from asgi_middleware.limits import BodyBudget, RequestBodyLimitMiddleware
-from asgi_middleware.testing.driver import http
+from asgi_middleware.testing.driver import http, http_scope
 
 pytestmark = pytest.mark.anyio
 
 CHUNKED = [(b"transfer-encoding", b"chunked")]
+
+
+async def test_a_task_that_reads_on() -> None:
+    """What a task reads that the app left behind is nobody's share: the budget is whole when the app has ended."""
+    budget, read_on, done = BodyBudget(1000, max_wait=0), anyio.Event(), anyio.Event()
+
+    async with anyio.create_task_group() as group:
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            async def late() -> None:
+                await read_on.wait()
+                while (await receive()).get("more_body"):
+                    pass
+                done.set()
+
+            group.start_soon(late)
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        async def receive() -> Any:
+            return messages.pop(0)
+
+        async def send(message: Any) -> None:
+            return None
+
+        messages = [{"type": "http.request", "body": b"x" * 300, "more_body": more} for more in (True, True, False)]
+        wrapped = RequestBodyLimitMiddleware(app, max_body_size=900, budget=budget)
+        await wrapped(http_scope("POST", headers=CHUNKED), receive, send)
+        assert budget.in_flight == 0
+        read_on.set()
+        await done.wait()
+    assert budget.in_flight == 0
 
 
 class Gate:

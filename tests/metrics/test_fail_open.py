@@ -8,7 +8,7 @@ import pytest
 
 from asgi_middleware import timing
 from asgi_middleware._core.refusals import Refusal
-from asgi_middleware.metrics import extras, recording, requests, websockets
+from asgi_middleware.metrics import ending, extras, recording, requests, websocket_recording, websockets
 from asgi_middleware.metrics.family import Family
 from asgi_middleware.metrics.labels import OwnLabel
 from asgi_middleware.metrics.recording import RequestRecorder
@@ -101,15 +101,15 @@ SITES: dict[str, tuple[tuple[Any, ...], str, set[str] | None]] = {
         {DURATION, *SIZES, TO_FIRST_BYTE, "websocket_duration", "background", "queue_time", "timings"},
     ),
     "counter": ((Series,), "add", None),
-    "taking": ((recording, websockets), "take", {"fold"}),
+    "taking": ((recording, websocket_recording), "take", {"fold"}),
     "folding": ((RequestRecorder,), "fold_line", {"fold"}),
     "labels": ((Family,), "admit", None),
     "line": ((RequestRecorder,), "find", {"labels"}),
-    "route": ((requests, websockets, extras), "route_of", ROUTES),
-    "status": ((recording, websockets), "status_label", {"labels", "websocket_handshakes"}),
+    "route": ((ending, websocket_recording, extras), "route_of", ROUTES),
+    "status": ((recording, websocket_recording), "status_label", {"labels", "websocket_handshakes"}),
     "error": ((recording,), "error_label", set()),
-    "outcome": ((requests,), "outcome", {"labels"}),
-    "close code": ((websockets,), "close_code_label", {"websocket_duration"}),
+    "outcome": ((ending,), "outcome", {"labels"}),
+    "close code": ((websocket_recording,), "close_code_label", {"websocket_duration"}),
     "ends": ((requests,), "ends_response", set()),
     "size": ((requests,), "add_size", {"message"}),
     "text": ((websockets,), "utf8_size", {"message"}),

@@ -4,16 +4,21 @@ import gc
 import os
 import random
 import tracemalloc
+import weakref
 from typing import Any
 
 import anyio
 import pytest
 from prometheus_client import CollectorRegistry
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from asgi_middleware import ConfigurationError, timing
-from asgi_middleware.metrics import PrometheusMiddleware
+from asgi_middleware.metrics import MetricsEndpoint, PrometheusMiddleware, ending, recording
 from asgi_middleware.metrics.families import families_of
 from asgi_middleware.metrics.queue_time import queued_seconds
+from asgi_middleware.metrics.websocket_recording import WebSocketRecorder
+from asgi_middleware.metrics.websockets import BATCH, LOOK_EVERY
 from asgi_middleware.testing.driver import drive, http, http_scope, lifespan, websocket, websocket_scope
 
 pytestmark = pytest.mark.anyio
@@ -151,6 +156,24 @@ class TestOwnLabels:
         assert metrics.read(*self.LABELS) == {label: 1}
         assert metrics.read("http_server_response_body_size_bytes_count", "tenant") == {label: 1}
 
+    async def test_objects_are_not_kept(self, metrics: Any) -> None:
+        """What a function gives is written down as text, and not kept alive by that."""
+
+        class Tenant:
+            def __str__(self) -> str:
+                return "acme"
+
+        tenants = [Tenant() for _ in range(5)]
+        left = tenants.copy()
+        wrapped = metrics.wrap(app, labels={"tenant": lambda scope: left.pop()}, max_label_values=2)
+        for _ in tenants:
+            await http(wrapped)
+        assert metrics.read(*self.LABELS) == {"acme": 5}
+        kept = weakref.ref(tenants[0])
+        tenants.clear()
+        gc.collect()
+        assert kept() is None
+
     async def test_values_are_capped(self, metrics: Any) -> None:
         """Beyond its bound a label's further values are one, also for a stack that is built again."""
         for number in range(10):
@@ -270,7 +293,7 @@ class TestExemplars:
         wrapped = metrics.wrap(traced)
         await http(wrapped, "GET", "/0", headers=[(b"traceparent", SPAN.encode())])
         assert self.exemplars(metrics) == []
-        await anyio.sleep(0.011)
+        await anyio.sleep(1.1 * recording.LOOK_SECONDS)
         await http(wrapped, "GET", "/1", headers=[(b"traceparent", SPAN.encode())])
         assert self.exemplars(metrics) == [{"trace_id": f"{0x1234:032x}", "span_id": f"{0x56:016x}"}]
 
@@ -330,20 +353,71 @@ class TestWebSocketMessages:
 
     async def test_a_long_conversation(self, metrics: Any) -> None:
         """More messages than a list holds are all counted, and what is held stays small."""
+        held = 0
 
         async def talks(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal held
             await receive()
             await send({"type": "websocket.accept"})
             while (await receive())["type"] == "websocket.receive":
                 await send({"type": "websocket.send", "text": "x"})
+                held = max(held, *(len(flow.sizes) for flow in recorder._flows.values()))
 
-        await websocket(metrics.wrap(talks), messages=["y"] * 2500)
+        wrapped = metrics.wrap(talks)
+        recorders = families_of(metrics.registry, "", None).recorders.values()  # type: ignore[arg-type] # nothing fails
+        [recorder] = [each for each in recorders if isinstance(each, WebSocketRecorder)]
+        await websocket(wrapped, messages=["y"] * 2500)
+        assert held <= BATCH + LOOK_EVERY
         assert metrics.read("websocket_server_messages_total", "direction") == {"received": 2500, "sent": 2500}
+
+    async def test_text_and_bytes_in_turn(self, metrics: Any) -> None:
+        """Each message counts once by its own bytes, whatever the one before was, in any kind of bytes."""
+        messages = ["a", b"bc", "d\xe9f", "\u20ac", b"\xff", bytearray(b"12"), memoryview(b"345"), "", b"", "z"]
+        script: list[Any] = [{"type": "websocket.connect"}]
+        for message in messages:
+            key, other = ("text", "bytes") if isinstance(message, str) else ("bytes", "text")
+            script += [
+                {"type": "websocket.receive", key: message},
+                {"type": "websocket.receive", key: message, other: None},
+            ]
+        script.append({"type": "websocket.disconnect", "code": 1000})
+
+        async def mirror(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            while (message := await receive())["type"] == "websocket.receive":
+                await send({**message, "type": "websocket.send"})
+
+        await drive(metrics.wrap(mirror), websocket_scope(), script)
+        count = 2 * len(messages)
+        size = 2 * sum(len(each.encode()) if isinstance(each, str) else len(each) for each in messages)
+        assert metrics.read("websocket_server_messages_total", "direction") == {"received": count, "sent": count}
+        assert metrics.read("websocket_server_message_bytes_total", "direction") == {"received": size, "sent": size}
+        assert metrics.errors() == {}
 
     async def test_off(self, metrics: Any) -> None:
         """Without the option nothing is counted and no family is there."""
         await websocket(metrics.wrap(app, websocket_messages=False), messages=["y"], raise_exceptions=False)
         assert not [each for each in metrics.series() if each[0].startswith("websocket_server_message")]
+
+    async def test_accepted_once(self, metrics: Any) -> None:
+        """A second accept, which some servers let pass, opens no second connection."""
+
+        async def twice(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close"})
+
+        async def receive() -> Any:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Any) -> None:
+            return None
+
+        await metrics.wrap(twice)(websocket_scope(), receive, send)
+        assert metrics.read("websocket_server_handshakes_total", "outcome") == {"accepted": 1}
+        assert metrics.read("websocket_server_active_connections", "http_route") == {"": 0}
 
 
 class TestLoopLag:
@@ -388,6 +462,93 @@ class TestLoopLag:
         assert metrics.read("asgi_middleware_event_loop_lag_seconds_count") in ({}, {(): 0})
 
 
+ODD_ROUTES = {
+    "number": 5,
+    "bytes": b"/x",
+    "surrogate": "/\ud800",
+    "quotes and lines": '/"\\\n{}% # {a="b"} 1',
+    "long": "/" + "x" * 100_000,
+    "object": object(),
+}
+
+
+@pytest.mark.parametrize("route", ODD_ROUTES)
+async def test_routes_by_odd_names(metrics: Any, route: str) -> None:
+    """Whatever a handler calls its route, the scrape can be read, in both formats, and the label is short."""
+
+    async def handler(scope: Any, receive: Any, send: Any) -> None:
+        scope["asgi_middleware"].set_route(ODD_ROUTES[route])
+        if scope["type"] == "http":
+            await app(scope, receive, send)
+        else:
+            await receive()
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.send", "text": "x"})
+            await send({"type": "websocket.close"})
+
+    await http(metrics.wrap(handler))
+    await http(metrics.wrap(handler))
+    await websocket(metrics.wrap(handler), messages=[])
+    endpoint = MetricsEndpoint(registry=metrics.registry)
+    accept = [(b"accept", b"application/openmetrics-text; version=1.0.0")]
+    for parse, headers in ((parse_text, []), (parse_openmetrics, accept)):
+        scrape = await http(endpoint, headers=headers)
+        assert scrape.status == 200
+        samples = [sample for family in parse(scrape.body.decode()) for sample in family.samples]
+        counted = [sample for sample in samples if sample.name == "http_server_request_duration_seconds_count"]
+        assert [(sample.value, len(sample.labels["http_route"]) <= 500) for sample in counted] == [(2, True)]
+    assert metrics.errors() == {}
+
+
+async def test_routes_without_end(metrics: Any) -> None:
+    """An application that names its routes by what clients ask for keeps neither series nor look-ups for them."""
+
+    async def handler(scope: Any, receive: Any, send: Any) -> None:
+        scope["asgi_middleware"].set_route(scope["path"])
+        if scope["type"] == "http":
+            await app(scope, receive, send)
+        else:
+            await receive()
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close"})
+
+    wrapped = metrics.wrap(handler, max_series=5)
+    for number in range(300):
+        await http(wrapped, "GET", "/" + "x" * (number % 2 * 600) + str(number))
+        await websocket(wrapped, "/" + "x" * (number % 2 * 600) + str(number), messages=[])
+    held = 0
+    for recorder in families_of(metrics.registry, "", None).recorders.values():  # type: ignore[arg-type] # nothing fails
+        if isinstance(recorder, WebSocketRecorder):
+            held += len(recorder._flows)
+        else:
+            openings = [one for by_method in recorder.openings.values() for one in by_method.values()]
+            held += sum(len(one.lines) + sum(map(len, one.settled.values())) for one in openings)
+    assert held <= 60
+    assert sum(metrics.requests().values()) == 300
+
+
+@pytest.mark.parametrize("skipped", [False, True])
+async def test_what_waits_to_be_added_up_is_bounded(
+    metrics: Any, monkeypatch: pytest.MonkeyPatch, skipped: bool
+) -> None:
+    """However many requests come between two scrapes, their lists are added up, also where none is recorded."""
+    monkeypatch.setattr(ending, "LOOK_SECONDS", 0)  # the time between two looks lets as many more in
+
+    async def handler(scope: Any, receive: Any, send: Any) -> None:
+        if skipped:
+            scope["asgi_middleware"].skip_metrics()
+        await app(scope, receive, send)
+
+    wrapped, longest = metrics.wrap(handler), 0
+    for _ in range(600):
+        await http(wrapped)
+        opening = wrapped.parts.openings["http"]["GET"]
+        longest = max(longest, len(opening.moves), *(len(line.samples) for line in opening.lines.values()))
+    assert longest <= recording.MOST_MOVES + 2
+    assert sum(metrics.requests().values()) == (0 if skipped else 600)
+    assert metrics.active() == 0
+
+
 class TestMemory:
     """Nothing grows with what clients send."""
 
@@ -416,6 +577,7 @@ class TestMemory:
         try:
             before = tracemalloc.get_traced_memory()[0]
             await ask(REQUESTS)
+            metrics.series()  # adds up what came since the last look
             gc.collect()
             grown = tracemalloc.get_traced_memory()[0] - before
         finally:
