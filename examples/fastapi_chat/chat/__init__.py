@@ -1,0 +1,1 @@
+"""A chat service: REST, WebSockets, tokens of an identity provider."""

@@ -1,0 +1,1 @@
+"""A file server without a framework: one ASGI function, and the classes around it."""
