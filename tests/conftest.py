@@ -13,6 +13,7 @@ IN_CI = bool(os.environ.get("CI"))
 NEEDS_MORE = {
     "browser": "ASGI_MIDDLEWARE_BROWSER",
     "clients": "ASGI_MIDDLEWARE_CLIENTS",
+    "examples": "ASGI_MIDDLEWARE_EXAMPLES",
     "fuzz": "ASGI_MIDDLEWARE_FUZZ",
     "identity": "ASGI_MIDDLEWARE_IDENTITY",
     "prometheus": "ASGI_MIDDLEWARE_PROMETHEUS",

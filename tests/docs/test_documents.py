@@ -9,14 +9,15 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args, get_type_hints
 
 import pytest
 
 import asgi_middleware
+from asgi_middleware.auth import challenge, errors, extraction, policy
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")])
 FENCE = re.compile(
     r"^```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^```\n(?P<tries>(?:<!-- try: [^\n]* -->\n)*)", re.DOTALL | re.MULTILINE
 )
@@ -91,7 +92,7 @@ def blocks(*languages: str) -> list[object]:
                 tries = tuple(" ".join(attempt.groups()) for attempt in TRY.finditer(match["tries"]))
                 line = text.count("\n", 0, match.start()) + 1
                 block = Block(document, line, match["language"], match["code"], tries)
-                found.append(pytest.param(block, id=f"{document.name}:{line}"))
+                found.append(pytest.param(block, id=f"{document.relative_to(ROOT)}:{line}"))
     return found
 
 
@@ -176,9 +177,19 @@ def test_the_readme_shows_every_class_with_a_page() -> None:
     assert len(rows) == len(classes)
 
 
+def test_the_page_names_every_reason_of_an_answer_about_tokens() -> None:
+    """What is no member of ``Reason``, which the reference lists, stands in the table of answers."""
+    words = {*map(str, extraction.NoToken), policy.ROLE, policy.SCOPE}
+    answers = challenge.Answers(realm="api", close_code=4401, forbidden_code=4403)
+    words |= {refusal.reason for refusal in (answers.crowded, answers.unavailable, answers.timeout, answers.origin)}
+    words |= set(get_args(get_type_hints(errors.Unavailable.__init__)["reason"]))
+    section = (ROOT / "docs" / "auth.md").read_text(encoding="utf-8").partition("## Answers")[2].partition("\n## ")[0]
+    assert {word for word in words if f"`{word}`" not in section} == set()
+
+
 def test_the_blocks_are_found() -> None:
     """The README shows FastAPI, Starlette, Django, Litestar and a bare app, each in a block that is tried."""
-    readme = [parameter.values[0] for parameter in blocks("python") if "README.md" in str(parameter.id)]  # type: ignore[attr-defined]
+    readme = [parameter.values[0] for parameter in blocks("python") if str(parameter.id).startswith("README.md")]  # type: ignore[attr-defined]
     assert all(block.tries for block in readme)
     for name in ("fastapi", "starlette", "django", "litestar"):
         assert any(f"from {name}" in block.code for block in readme), name

@@ -1,17 +1,10 @@
-"""The documentation of logging and problems names what the code has: every field, every option."""
+"""The page of the access line's fields has every field that the code has."""
 
 import importlib.util
-import inspect
-import re
 from pathlib import Path
 from types import ModuleType
 
-import pytest
-
-from asgi_middleware import LoggingMiddleware, ProblemDetailsMiddleware
 from asgi_middleware.logging import FIELDS
-
-DOCS = Path(__file__).parents[2] / "docs"
 
 
 def reference() -> ModuleType:
@@ -33,15 +26,3 @@ def test_the_page_is_made_from_the_code() -> None:
 def test_every_field_has_an_example() -> None:
     """There is an example for each field, and none for another."""
     assert list(reference().EXAMPLES) == list(FIELDS)
-
-
-@pytest.mark.parametrize(
-    ("subject", "page"), [(LoggingMiddleware, "logging.md"), (ProblemDetailsMiddleware, "problems.md")]
-)
-def test_every_option_is_in_the_table(subject: type, page: str) -> None:
-    """The page's table of options has a row for each option of the constructor, and for no other."""
-    text = (DOCS / page).read_text(encoding="utf-8")
-    table = text[text.index("| option | default |") :].partition("\n\n")[0]
-    named = [name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])]
-    options = [name for name in inspect.signature(subject).parameters if name != "app"]
-    assert sorted(named) == sorted(options)

@@ -13,6 +13,8 @@ import pytest
 
 SITE = Path(os.environ["ASGI_MIDDLEWARE_SITE"])
 PACKAGE = Path(__file__).parents[2] / "asgi_middleware"
+DJANGO_HELPERS = ("token_of", "user_function")  # of django_auth.py, whose other names django.py gives
+API = PACKAGE.parent / "tests" / "packaging" / "public_api.txt"
 PAGES = sorted(SITE.rglob("*.html"))
 LOADING = {
     ("audio", "src"),
@@ -104,31 +106,44 @@ def test_every_link_inside_the_site_leads_somewhere(page: Path) -> None:
     assert [link for link in inside if not leads_somewhere(page, link)] == []
 
 
+def test_what_the_style_sheet_finds_is_marked() -> None:
+    """Every table of options, and every name of a test behind a promise, has its mark (see .ci/page_marks.py)."""
+    pages = [page.read_text(encoding="utf-8") for page in PAGES]
+    assert sum(page.count('<table data-kind="options">') for page in pages) >= 20
+    assert sum(page.count('<code class="test">tests/') for page in pages) >= 100
+    assert not any(
+        re.search(r"<table>\s*<thead>\s*<tr>\s*<th>option</th>|<code>tests/[\w/]+\.py::", page) for page in pages
+    )
+
+
 def public_names() -> Iterator[str]:
-    """Give every public name with its module, found without importing a dependency."""
-    front = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
-    homes = re.search(r"^_HOME = \{(.*?)^\}", front, re.DOTALL | re.MULTILINE)
-    assert homes
-    for name, home in re.findall(r'"(\w+)": "([\w.]+)"', homes[1]):
-        if "._" in home:
-            yield name
-    for room in sorted(PACKAGE.glob("*/__init__.py")):
-        listed = re.search(r"^__all__ = \[(.*?)\]", room.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-        if listed and not room.parent.name.startswith("_"):
-            yield from (f"asgi_middleware.{room.parent.name}.{name}" for name in re.findall(r'"(\w+)"', listed[1]))
-    for module in sorted((PACKAGE / "integrations").glob("[a-z]*.py")):
-        if module.stem != "django_auth":  # its names are those of django.py
-            names = re.findall(
-                r"^(?:async )?(?:def|class) ([a-zA-Z]\w*)", module.read_text(encoding="utf-8"), re.MULTILINE
-            )
-            yield from (f"asgi_middleware.integrations.{module.stem}.{name}" for name in names)
+    """Give every public name with its module, and below each class its members (tests/packaging holds the list)."""
+    module, outer = "", ""
+    for line in API.read_text(encoding="utf-8").splitlines():
+        name = re.sub(r"^(?:class|def) ", "", line.strip())
+        name = re.match(r"[\w.]+", name)[0]
+        if not line.startswith(" "):
+            module = name
+        elif not line.startswith("        "):
+            outer = f"{module}.{name}"
+            if not (" of asgi_middleware." in line or name in ("__version__", *DJANGO_HELPERS)):  # or listed elsewhere
+                yield outer
+        else:
+            yield f"{outer}.{name}"
+    text = (PACKAGE / "testing" / "plugin.py").read_text(encoding="utf-8")
+    for name in re.findall(r"^@pytest\.fixture\n(?:async )?def (\w+)", text, re.MULTILINE):
+        yield f"asgi_middleware.testing.plugin.{name}"
 
 
-@pytest.mark.parametrize("name", sorted(set(public_names())))
+@pytest.mark.parametrize("name", list(public_names()))
 def test_the_reference_has_every_public_name(name: str) -> None:
-    """Each public name has its entry, with its signature and docstring."""
+    """Each public name has its entry, and so a docstring: what has none is not shown."""
     anchors = read(SITE / "reference" / "index.html").anchors
-    assert any(anchor == name or anchor.endswith(f".{name}") for anchor in anchors)
+    shown = name.replace(".django_auth.", ".django.")  # django.py gives them under its own name
+    own = shown.removeprefix("asgi_middleware.")  # what stands at the front door is shown by its private module
+    assert shown in anchors or any(
+        anchor.startswith("asgi_middleware._") and anchor.endswith(f".{own}") for anchor in anchors
+    )
 
 
 def test_every_room_has_public_names() -> None:

@@ -106,3 +106,37 @@ def test_the_readmes_commands_are_one_line_each(name: str, ending: str) -> None:
     assert result.stdout.startswith("python3 -m venv .venv && .venv/bin/python -m pip install ")
     assert result.stdout.endswith(f"{ending}\n")
     assert result.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", ["requirements.txt", "requirements-test.txt"])
+def test_the_examples_environment_has_what_the_examples_require(kind: str) -> None:
+    """``tox run -e examples`` installs what an example's requirements name, and this package with the same extras."""
+    groups = PYPROJECT["dependency-groups"]
+    listed = [each for group in ("examples", "harness") for each in groups[group] if isinstance(each, str)]
+    installed = {canonicalize_name(Requirement(text).name): Requirement(text) for text in listed}
+    files = sorted(ROOT.glob(f"examples/*/{kind}"))
+    assert len(files) >= 3
+    for file in files:
+        for line in file.read_text(encoding="utf-8").splitlines():
+            if line.startswith("-r "):
+                assert (file.parent / line.removeprefix("-r ")).is_file()
+                continue
+            wanted = Requirement(line)
+            if wanted.name == "asgi-middleware":
+                tox_ini = (ROOT / "tox.ini").read_text(encoding="utf-8")
+                section = tox_ini.partition("[testenv:examples]")[2].partition("[testenv:")[0]
+                assert wanted.extras == set(re.findall(r"^extras = (.+)$", section, re.MULTILINE)[0].split(", "))
+                continue
+            ours = installed[canonicalize_name(wanted.name)]
+            assert (ours.specifier, wanted.extras <= ours.extras) == (wanted.specifier, True), f"{line} in {file}"
+
+
+def test_every_setting_of_an_example_has_a_value_to_try_it_with() -> None:
+    """What an example's settings cannot do without stands in its ``development.env``, which its README uses."""
+    files = sorted(ROOT.glob("examples/*/*/settings.py"))
+    assert len(files) >= 3
+    for file in files:
+        needed = set(re.findall(r'os\.environ\["(\w+)"\]', file.read_text(encoding="utf-8")))
+        given = re.findall(r'^(\w+)="', (file.parents[1] / "development.env").read_text(encoding="utf-8"), re.MULTILINE)
+        assert needed <= set(given), file
+        assert "development.env" in (file.parents[1] / "README.md").read_text(encoding="utf-8")
