@@ -56,7 +56,8 @@ class Revocation:
         )
 
     Args:
-        store: What is asked.
+        store: What is asked. Its answers are remembered by issuer, id, subject, session and time of issue, so it should
+            go by nothing else of a token.
         timeout: Seconds for one question, 0.01 to 10. A quarter of a second is far more than a healthy store needs.
             After a failure the store is left alone for a second.
         cache_ttl: Seconds for which "not revoked" is believed without asking again, 0 to 60: for so long a revoked
