@@ -83,6 +83,7 @@ class SocketGuard:
             receive, send = session.receive, session.send
         elif marker is not None:
             send = _choosing(send, marker)
+        del carried  # the token's text is not kept for as long as the connection lives
         try:
             await app(inner, receive, send)
         except (SessionEndedError, ExceptionGroup) as error:
