@@ -106,7 +106,7 @@ def loads(*, quick: bool) -> Iterator[LoadRecord]:
         return
     for server in SERVERS:
         for load in LOADS:
-            found = over_sockets(server, load, rounds=1 if quick else 5, seconds=1 if quick else 2)
+            found = over_sockets(server, load, rounds=1 if quick else 3, seconds=1 if quick else 2)
             for stack, seen in found.items():
                 yield LoadRecord(server, load, stack, **asdict(seen))
 
