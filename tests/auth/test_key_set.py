@@ -181,9 +181,12 @@ async def test_a_withdrawn_key_verifies_nothing_and_its_remembered_tokens_are_dr
     old = provider.issuer.token()
     assert await outcome(verifier, old) == "alice"
     assert verifier.verify_now(old).subject == "alice"
+    header = b"Bearer " + old.encode()
+    assert verifier.recall(header).subject == "alice"
     provider.issuer.rotate(keep=False)
     provider.seconds += 31
     assert await outcome(verifier, provider.issuer.token()) == "alice"
+    assert verifier.recall(header) is None
     assert await outcome(verifier, old) == "key_unknown"
 
 

@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from asgi_middleware.auth import MemoryRevocationStore, TokenError, TokenVerifier
+from asgi_middleware.auth import JWTAuthMiddleware, MemoryRevocationStore, Revocation, TokenError, TokenVerifier
+from asgi_middleware.testing import http
 from asgi_middleware.testing.tokens import TokenIssuer
 
 NOW = 1_700_000_000
@@ -80,6 +81,23 @@ def test_dates_are_checked_at_each_look(clock, claims, options, at, expected, ca
         assert checked.verify(given).claims == first.claims
     else:
         assert reason(checked, given) == expected
+        assert checked.recall(b"Bearer " + given) is None
+
+
+@pytest.mark.anyio
+async def test_the_dates_of_a_remembered_token_are_checked_at_each_request(clock):
+    """A client whose token has ended is refused, however often the same header was good before."""
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    guarded = JWTAuthMiddleware(app, verifier=verifier(clock, leeway=0))
+    headers = [(b"authorization", b"Bearer " + token())]
+    seen = []
+    for clock.now in (NOW, NOW + 39.9, NOW + 40, NOW - 1):
+        seen.append((await http(guarded, headers=headers)).status)
+    assert seen == [200, 200, 401, 401]
 
 
 def test_an_entry_ends_with_its_time_to_live(clock):
@@ -87,8 +105,10 @@ def test_an_entry_ends_with_its_time_to_live(clock):
     checked = verifier(clock, cache_ttl=10)
     first = checked.verify(token())
     clock.now += 9
+    assert checked.recall(b"Bearer " + token()) is first
     assert checked.verify(token()) is first
     clock.now += 1
+    assert checked.recall(b"Bearer " + token()) is None
     assert checked.verify(token()) is not first
 
 
@@ -131,9 +151,38 @@ def test_revocation_is_asked_at_each_look(clock):
     checked = verifier(clock, revocation=store)
     found = checked.verify(token(jti="1"))
     assert checked.verify(token(jti="1")) is found
+    assert checked.recall(b"Bearer " + token(jti="1")) is found
     store.revoke(found)
     assert reason(checked, token(jti="1")) == "token_revoked"
+    assert checked.recall(b"Bearer " + token(jti="1")) is None
     checked.verify(token(jti="2"))
+
+
+@pytest.mark.anyio
+async def test_a_revoked_token_is_refused_at_the_next_request(clock):
+    """Also where the same header was good a moment ago, and where the store has to be asked and waited for [3.6]."""
+
+    class Store:
+        revoked = False
+
+        async def is_revoked(self, found):
+            return self.revoked
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    for store in (MemoryRevocationStore(clock=clock), Store()):
+        policy = Revocation(store, cache_ttl=0)
+        checked = verifier(clock, revocation=policy)
+        guarded = JWTAuthMiddleware(app, verifier=checked)
+        headers = [(b"authorization", b"Bearer " + token(jti="1"))]
+        assert [(await http(guarded, headers=headers)).status for _ in range(2)] == [200, 200]
+        if isinstance(store, Store):
+            store.revoked = True
+        else:
+            store.revoke(checked.verify(token(jti="1")))
+        assert (await http(guarded, headers=headers)).status == 401
 
 
 def test_one_request_cannot_change_what_the_next_one_sees(clock):
