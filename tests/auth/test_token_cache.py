@@ -100,6 +100,49 @@ async def test_the_dates_of_a_remembered_token_are_checked_at_each_request(clock
     assert seen == [200, 200, 401, 401]
 
 
+@pytest.mark.anyio
+async def test_a_header_that_is_too_long_is_not_even_looked_at(clock):
+    """Neither the memory nor the verifier is given more than a token may be long; the answer is the usual one."""
+    sizes = []
+
+    class Noting(TokenVerifier):
+        def recall(self, credentials):
+            sizes.append(len(credentials))
+            return super().recall(credentials)
+
+        def verify_now(self, given):
+            sizes.append(len(given))
+            return super().verify_now(given)
+
+    async def app(scope, receive, send):
+        pytest.fail("nothing gets through")
+
+    guarded = JWTAuthMiddleware(app, verifier=Noting(**ISSUER.options, clock=clock))
+    for size in (100, 1_000_000):
+        headers = [(b"authorization", b"Bearer " + b"x" * size)]
+        assert (await http(guarded, headers=headers)).status == 401
+    assert max(sizes) == 107
+
+
+@pytest.mark.anyio
+async def test_what_is_no_verified_token_is_no_token(clock):
+    """A verifier of one's own that gives something else, however like a token, lets nobody in."""
+
+    class StandIn:
+        subject = "mallory"
+
+    class Careless(TokenVerifier):
+        def verify_now(self, given):
+            return StandIn()
+
+    async def app(scope, receive, send):
+        pytest.fail("nothing gets through")
+
+    guarded = JWTAuthMiddleware(app, verifier=Careless(**ISSUER.options, clock=clock))
+    headers = [(b"authorization", b"Bearer " + token())]
+    assert (await http(guarded, headers=headers)).status == 503
+
+
 def test_an_entry_ends_with_its_time_to_live(clock):
     """After cache_ttl the signature is checked again."""
     checked = verifier(clock, cache_ttl=10)
