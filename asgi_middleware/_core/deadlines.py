@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from abc import ABC, abstractmethod
 from asyncio import CancelledError, current_task, get_running_loop
 from contextvars import Context
 from time import monotonic
@@ -40,7 +41,7 @@ TICK: Final = 0.1
 _HORIZON: Final = 60.0
 
 
-class Timer:
+class Timer(ABC):
     """Something that is due later: started, perhaps stopped, else fired once by the event loop that it was started on.
 
     To be subclassed with a :meth:`fire`; for a plain function there is :func:`call_after`. It can be started again
@@ -87,9 +88,9 @@ class Timer:
         """Whether it is going to fire."""
         return self._bucket is not None
 
+    @abstractmethod
     def fire(self) -> None:
         """Do what is due. Called by the event loop, in no task and in an empty context; it must not wait."""
-        raise NotImplementedError
 
 
 class _Call(Timer):

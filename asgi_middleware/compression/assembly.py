@@ -19,23 +19,6 @@ OnComplete = Callable[[Scope, CompressionFigures], object]
 _log: Final = logging.getLogger("asgi_middleware.compression")
 
 
-def known_codings(encodings: Iterable[str], problems: Problems) -> tuple[str, ...]:
-    """Read `encodings`; what is no coding is noted."""
-    listed = problems.strings("encodings", encodings)
-    if not listed and not problems:
-        problems.add("encodings", encodings, "offers no coding", fix="list at least 'gzip'", code="no_coding")
-    for coding in listed:
-        if coding not in CODINGS:
-            problems.add(
-                "encodings",
-                coding,
-                "is no coding that can be offered",
-                fix="list some of 'zstd', 'br' and 'gzip', in lower case",
-                code="unknown_coding",
-            )
-    return tuple(dict.fromkeys(listed))
-
-
 def dictionary_contents(dictionaries: Iterable[bytes], problems: Problems) -> tuple[bytes, ...]:
     """Read `dictionaries`; what is no dictionary is noted."""
     contents: list[bytes] = []

@@ -17,9 +17,10 @@ from asgi_middleware._core.workers import WorkerPool
 from asgi_middleware.compression import inflation as bounds
 from asgi_middleware.compression.content_encoding import FIELD, applied_codings
 from asgi_middleware.compression.encoded_body import EncodedBody, GuardedBody
+from asgi_middleware.compression.encodings import known_codings
 from asgi_middleware.compression.inflate import DECODABLE
 from asgi_middleware.compression.inflation import InflationError
-from asgi_middleware.compression.inflation_plans import Plan, known_names, make_codings, make_plan
+from asgi_middleware.compression.inflation_plans import Plan, make_codings, make_plan
 
 if TYPE_CHECKING:
     import re
@@ -126,7 +127,7 @@ class DecompressionMiddleware:
     ) -> None:
         """Check the options; see the class."""
         problems = Problems("DecompressionMiddleware")
-        names = known_names(encodings, problems)
+        names = known_codings(encodings, DECODABLE, problems)
         problems.integer("max_size", max_size, minimum=0, optional=True)
         problems.number("max_ratio", max_ratio, minimum=1, optional=True)
         problems.integer("max_encodings", max_encodings, minimum=1)

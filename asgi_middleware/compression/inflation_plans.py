@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from asgi_middleware._core.config import Problems
 from asgi_middleware.compression.inflate import DECODABLE, Coding, make_coding, missing_inflater
 from asgi_middleware.compression.inflation import UNBOUNDED, Inflation
 
@@ -66,23 +65,6 @@ def make_plan(
 
 def _unknown(_: bytes) -> None:
     return None
-
-
-def known_names(encodings: Iterable[str], problems: Problems) -> tuple[str, ...]:
-    """Read `encodings`; what is no coding is noted."""
-    listed = problems.strings("encodings", encodings)
-    if not listed and not problems:
-        problems.add("encodings", encodings, "names no coding", fix="list at least 'gzip'", code="no_coding")
-    for name in listed:
-        if name not in DECODABLE:
-            problems.add(
-                "encodings",
-                name,
-                "is no coding that can be undone",
-                fix="list some of 'gzip', 'deflate', 'br' and 'zstd', in lower case",
-                code="unknown_coding",
-            )
-    return tuple(dict.fromkeys(listed))
 
 
 def make_codings(names: tuple[str, ...], max_size: int) -> dict[bytes, Coding]:

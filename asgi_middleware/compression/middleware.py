@@ -14,10 +14,11 @@ from asgi_middleware._core.types import ASGIApp, Message, Receive, Scope, Send
 from asgi_middleware._core.workers import WorkerPool
 from asgi_middleware.compression import dictionaries as transport
 from asgi_middleware.compression.agreement import Agreement, Agreements
-from asgi_middleware.compression.assembly import OnComplete, dictionary_contents, known_codings, make_codecs, tell
+from asgi_middleware.compression.assembly import OnComplete, dictionary_contents, make_codecs, tell
 from asgi_middleware.compression.cache import BodyCache
 from asgi_middleware.compression.codecs import CODINGS, LIVE_MEMORY
 from asgi_middleware.compression.content_types import DEFAULT_CONTENT_TYPES, ContentTypes
+from asgi_middleware.compression.encodings import known_codings
 from asgi_middleware.compression.entity_tags import ETAG_MODES, EtagMode
 from asgi_middleware.compression.figures import SKIPPED
 from asgi_middleware.compression.gzip_backends import GZIP_BACKENDS, GzipBackend
@@ -130,7 +131,7 @@ class CompressionMiddleware:
         on_complete: OnComplete | None = None,
     ) -> None:
         problems = Problems("CompressionMiddleware")
-        codings = known_codings(encodings, problems)
+        codings = known_codings(encodings, CODINGS, problems)
         problems.integer("minimum_size", minimum_size, minimum=0)
         problems.integer("gzip_level", gzip_level, minimum=1, maximum=9)
         problems.integer("brotli_quality", brotli_quality, minimum=0, maximum=11)

@@ -30,7 +30,7 @@ async def serve(scope: Any, receive: Any, send: Any) -> None:
         await lifespan(receive, send)
         return
     if scope["type"] != "http":
-        raise NotImplementedError(scope["type"])
+        raise ValueError(f"files are served over HTTP alone, not over {scope['type']}")
     asked = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     match scope["method"]:
         case "GET" | "HEAD":
