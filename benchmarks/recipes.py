@@ -6,6 +6,9 @@ import gzip
 import io
 import time
 import uuid
+import zlib
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from benchmarks.scenarios import App
+from benchmarks.shapes import wrap_send
 
 
 class _Backend(AuthenticationBackend):
@@ -158,3 +162,43 @@ class GunzipRecipe:
             return next(given, None) or await receive()
 
         await self.app({**scope, "headers": headers}, receive_decoded, send)
+
+
+def codec_by_hand(app: App, *, coding: str) -> App:
+    """Give the app in six bare send wrappers, of which one encodes the body, whatever it is, by a call of the library."""
+    encode = _ENCODERS[coding]()
+
+    async def wrapper(scope: Any, receive: Any, send: Any) -> None:
+        async def encoding(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": encode(message["body"])}
+            await send(message)
+
+        await app(scope, receive, encoding)
+
+    wrapped: App = wrapper
+    for _ in range(5):
+        wrapped = wrap_send(wrapped)
+    return wrapped
+
+
+def _gzip() -> Any:
+    def encode(body: bytes) -> bytes:
+        compressor = zlib.compressobj(6, zlib.DEFLATED, 31)
+        return compressor.compress(body) + compressor.flush()
+
+    return encode
+
+
+def _brotli() -> Any:
+    library: Any = import_module("brotli")
+    return lambda body: library.compress(body, quality=4)
+
+
+def _zstd() -> Any:
+    library: Any = import_module("compression.zstd" if find_spec("compression") else "backports.zstd")
+    compressor = library.ZstdCompressor(level=3)
+    return lambda body: compressor.compress(body, compressor.FLUSH_FRAME)
+
+
+_ENCODERS = {"gzip": _gzip, "br": _brotli, "zstd": _zstd}

@@ -10,7 +10,8 @@ NOTHING: Final = "a pass-through wrapper"
 SEND_ONLY: Final = "a send wrapper"
 RECEIVE_ONLY: Final = "a receive wrapper"
 BOTH_WAYS: Final = "a send and a receive wrapper"
-FLOORS: Final = frozenset({NOTHING, SEND_ONLY, RECEIVE_ONLY, BOTH_WAYS})
+CODEC_BY_HAND: Final = "the codec, six send wrappers"
+FLOORS: Final = frozenset({NOTHING, SEND_ONLY, RECEIVE_ONLY, BOTH_WAYS, CODEC_BY_HAND})
 
 
 class PassThrough:

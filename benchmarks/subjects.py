@@ -18,7 +18,7 @@ from asgi_middleware.logging import Sampling, configure_structlog
 from benchmarks import scenarios
 from benchmarks.recipes import Sink
 from benchmarks.scenarios import App, Exchanged, Scenario
-from benchmarks.shapes import BOTH_WAYS, RECEIVE_ONLY
+from benchmarks.shapes import BOTH_WAYS, CODEC_BY_HAND, RECEIVE_ONLY
 
 KEY = "a key for benchmarks of thirty-two bytes or more"
 TOKEN: dict[str, Any] = {"key": KEY, "algorithms": ["HS256"], "audience": "bench", "issuer": "bench"}
@@ -195,8 +195,10 @@ def _codings(coding: str) -> Iterator[Row]:
     concern = {"gzip": "gzip 6", "br": "brotli 4", "zstd": "zstd 3"}[coding]
     peers = (_compress(coding), {"gzip": STARLETTE_GZIP, "br": BROTLI_ASGI, "zstd": ZSTD_ASGI}[coding])
     bodies = (scenarios.SIMPLE, scenarios.LARGE, scenarios.STREAM)
+    by_hand = Subject("benchmarks.recipes:codec_by_hand", {"coding": coding}, label=CODEC_BY_HAND)
     for scenario in (*UNCOMPRESSED, *bodies):
-        yield Row(concern, scenario, Subject(OUR_CODINGS, {"encodings": [coding], "gzip_backend": "zlib"}), peers)
+        beside = (*peers, by_hand) if scenario is scenarios.LARGE else peers
+        yield Row(concern, scenario, Subject(OUR_CODINGS, {"encodings": [coding], "gzip_backend": "zlib"}), beside)
     if coding == "gzip" and find_spec("isal") is not None:
         for scenario in bodies:
             yield Row("gzip 6 by ISA-L", scenario, Subject(OUR_CODINGS, {"encodings": ["gzip"]}), peers)

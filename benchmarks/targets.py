@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from benchmarks.compare import OURS
 from benchmarks.result import CostRecord, LoadRecord, Result
-from benchmarks.shapes import BOTH_WAYS, SEND_ONLY
+from benchmarks.shapes import BOTH_WAYS, CODEC_BY_HAND, SEND_ONLY
 from benchmarks.sockets import ENCODED, JSON
 
 
@@ -69,6 +69,10 @@ TARGETS = (
     Target("gzip 6 by ISA-L", "GET, 2 KB JSON", _COMPRESS, 0.6),
     Target("brotli 4", "GET, 2 KB JSON", _COMPRESS, 0.9),
     Target("zstd 3", "GET, 2 KB JSON", _COMPRESS, 0.6),
+    *(
+        Target(concern, "GET, 50 KB JSON", CODEC_BY_HAND, 1.05)
+        for concern in ("gzip 6", "brotli 4", "zstd 3")
+    ),
     Target("six idle classes", "WebSocket, 10 echoes", "6 pass-through wrappers", 1.5),
     Target("whole stack", "GET, whole stack, HS256", "best peers", 0.12),
     Target("whole stack", "GET, whole stack, HS256", "a send wrapper", 12),

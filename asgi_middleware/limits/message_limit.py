@@ -136,14 +136,13 @@ class WebSocketMessageLimitMiddleware:
             return
         small, limit = self._small, self._max_size
         key = "text"  # where the last message had its data: hardly any connection mixes text and bytes
-        ended = False  # by this class
         closed = False  # by the app
+        # Other functions take their place when the connection is ended here, so that no message need ask.
+        take, give = receive, send
 
         async def receive_within_size() -> Message:
-            nonlocal ended, key
-            if ended:
-                return disconnect_for(TOO_LARGE)
-            message = await receive()
+            nonlocal key
+            message = await take()
             try:
                 if len(message[key]) <= small:
                     return message
@@ -152,23 +151,29 @@ class WebSocketMessageLimitMiddleware:
             text = message.get("text")
             if not exceeds(text, limit) if text is not None else size_of(message.get("bytes")) <= limit:
                 return message
-            ended = True
-            if not closed:
-                await close(TOO_LARGE, scope, send)
-            return disconnect_for(TOO_LARGE)
+            return await end()
 
         def send_unless_ended(message: Message) -> Awaitable[None]:
             nonlocal closed
-            if ended:
-                return drop(message)
             if message["type"] == "websocket.close":
                 closed = True
-            return send(message)
+            return give(message)
+
+        async def end() -> Message:
+            nonlocal take, give
+            if give is not drop:
+                take, give = gone, drop
+                if not closed:
+                    await close(TOO_LARGE, scope, send)
+            return disconnect_for(TOO_LARGE)
+
+        async def gone() -> Message:
+            return disconnect_for(TOO_LARGE)
 
         try:
             await self.app(scope, receive_within_size, send_unless_ended)
         except Exception:
-            if not ended:
+            if give is not drop:
                 raise
             _log.debug("the app raised after its connection was closed", exc_info=True)
 
