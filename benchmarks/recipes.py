@@ -165,7 +165,7 @@ class GunzipRecipe:
 
 
 def codec_by_hand(app: App, *, coding: str) -> App:
-    """Give the app in six bare send wrappers, of which one encodes the body, whatever it is, by a call of the library."""
+    """Give the app in six bare send wrappers, of which one encodes any body by a call of the library."""
     encode = _ENCODERS[coding]()
 
     async def wrapper(scope: Any, receive: Any, send: Any) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.compare import OURS
-from benchmarks.result import CostRecord, CurveRecord, LoadRecord, Result
+from benchmarks.result import SCRAPES_HEAD, WAITS_HEAD, CostRecord, CurveRecord, LoadRecord, Result
 from benchmarks.shapes import FLOORS
-from benchmarks.targets import instruction_ratio, load_outcomes, outcomes
+from benchmarks.targets import SCRAPE_AT_MOST, instruction_ratio, load_outcomes, outcomes, wait_outcomes
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 # Ahead of every peer is the aim: a ratio above this is marked.
@@ -33,6 +33,13 @@ def page(result: Result) -> str:
     if result.loads:
         parts.append("## Over sockets\n\n" + "\n".join(loads_table(result.loads)))
         parts.append("\n".join(load_targets_table(result)))
+    if result.waits:
+        parts.append(
+            "## What small requests wait for\n\n" + "\n".join([WAITS_HEAD, *(one.line for one in result.waits)])
+        )
+        parts.append("\n".join(wait_targets_table(result)))
+    if result.scrapes:
+        parts.append("## Scrapes\n\n" + "\n".join(scrapes_table(result)))
     return "\n\n".join(parts)
 
 
@@ -65,6 +72,24 @@ def load_targets_table(result: Result) -> Iterator[str]:
         bounds = ("" if bound is None else f"{bound:g}" for bound in (target.at_least, target.at_most))
         cells = server, target.load, target.peer, figure, *bounds, f"{ratio:.2f}"
         yield f"| {' | '.join(cells)} | {'yes' if target.held_by(ratio) else '**no**'} |"
+
+
+def wait_targets_table(result: Result) -> Iterator[str]:
+    """Give the targets of waiting, each with what was measured."""
+    yield "| while the server does | ours | beside | p99 at most | ratio | holds |"
+    yield "|---|---|---|---|---|---|"
+    for target, beside, ratio in wait_outcomes(result):
+        held = "yes" if ratio <= target.at_most else "**no**"
+        yield f"| {' | '.join(target.during)} | {beside} | {target.at_most:g} | {ratio:.2f} | {held} |"
+
+
+def scrapes_table(result: Result) -> Iterator[str]:
+    """Give what renderings took, and whether the target is kept."""
+    yield SCRAPES_HEAD
+    for record in result.scrapes:
+        yield record.line
+    holds = "It holds." if all(one.ratio <= SCRAPE_AT_MOST for one in result.scrapes) else "**It does not hold.**"
+    yield f"\nThe target is a ratio of {SCRAPE_AT_MOST} at most. {holds}"
 
 
 def costs_lines(costs: list[CostRecord]) -> Iterator[str]:

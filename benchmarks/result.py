@@ -38,7 +38,11 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class CostRecord:
-    """What one subject adds to a request of one scenario, and what the bare app takes by itself."""
+    """What one subject adds to a request of one scenario, and what the bare app takes by itself.
+
+    Attributes:
+        sent: How many messages the app sends.
+    """
 
     concern: str
     scenario: str
@@ -48,6 +52,7 @@ class CostRecord:
     instructions: float | None
     bare_ns: float = 0.0
     bare_instructions: float | None = None
+    sent: int = 2
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -80,6 +85,53 @@ class LoadRecord:
     memory_mib: float
 
 
+@dataclass(frozen=True)
+class WaitRecord:
+    """How long small requests waited on a server that had something large to do, in milliseconds.
+
+    Attributes:
+        during: What it had to do.
+        subject: Who did it.
+    """
+
+    during: str
+    subject: str
+    p50_ms: float
+    p99_ms: float
+
+    @property
+    def line(self) -> str:
+        """Its line in a table under `WAITS_HEAD`."""
+        return f"| {self.during} | {self.subject} | {self.p50_ms:.1f} | {self.p99_ms:.1f} |"
+
+
+WAITS_HEAD = "| while the server does | by | p50 ms | p99 ms |\n|---|---|---|---|"
+
+
+@dataclass(frozen=True)
+class ScrapeRecord:
+    """What rendering all series took of the processor, in milliseconds, beside ``generate_latest``."""
+
+    format: str
+    label_sets: int
+    ours_ms: float
+    generate_latest_ms: float
+
+    @property
+    def ratio(self) -> float:
+        """Ours to the other's."""
+        return self.ours_ms / self.generate_latest_ms
+
+    @property
+    def line(self) -> str:
+        """Its line in a table under `SCRAPES_HEAD`."""
+        figures = f"{self.generate_latest_ms:.1f} | {self.ours_ms:.2f} | {self.ratio:.3f}"
+        return f"| {self.format} | {self.label_sets} | {figures} |"
+
+
+SCRAPES_HEAD = "| format | label sets | generate_latest ms | ours ms | ratio |\n|---|---|---|---|---|"
+
+
 @dataclass
 class Result:
     """One run."""
@@ -92,6 +144,8 @@ class Result:
     costs: list[CostRecord] = field(default_factory=list)
     curves: list[CurveRecord] = field(default_factory=list)
     loads: list[LoadRecord] = field(default_factory=list)
+    waits: list[WaitRecord] = field(default_factory=list)
+    scrapes: list[ScrapeRecord] = field(default_factory=list)
 
     @classmethod
     def begin(cls, *, quick: bool) -> Self:
@@ -119,4 +173,6 @@ class Result:
             record["points"] = [tuple(point) for point in record["points"]]
         found["curves"] = [CurveRecord(**record) for record in found["curves"]]
         found["loads"] = [LoadRecord(**record) for record in found["loads"]]
+        found["waits"] = [WaitRecord(**record) for record in found.get("waits", ())]
+        found["scrapes"] = [ScrapeRecord(**record) for record in found.get("scrapes", ())]
         return cls(**found)

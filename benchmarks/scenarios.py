@@ -50,6 +50,10 @@ class Exchanged(Protocol):
     def waits(self) -> bool:
         """Whether subjects may wait for something: then an event loop runs."""
 
+    @property
+    def sent(self) -> int:
+        """How many messages the app sends."""
+
     def app(self) -> App:
         """Give the bare app of this scenario."""
 
@@ -84,6 +88,11 @@ class Scenario:
     content_type: bytes = b"application/json"
     reads_body: bool = False
     waits: bool = False
+
+    @property
+    def sent(self) -> int:
+        """How many messages the app sends: the head, and the chunks."""
+        return 1 + self.chunks
 
     def app(self) -> App:
         """Give the bare app of this scenario."""
@@ -166,6 +175,11 @@ class Echo:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     waits: bool = False
     stays: bool = False
+
+    @property
+    def sent(self) -> int:
+        """How many messages the app sends: the accept, and the echoes."""
+        return 1 + self.messages
 
     def app(self) -> App:
         """Give an app that accepts and echoes."""

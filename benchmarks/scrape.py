@@ -3,24 +3,20 @@
 First the time to render, beside prometheus_client's ``generate_latest`` on its own histogram with the same figures.
 Then how long a rendering holds the interpreter's lock at a time: between two of its pauses, on the thread's own clock,
 which the neighbours on a shared machine cannot change. No request waits for longer. Then a uvicorn with such a service:
-a client asks for a small answer 250 times a second, at fixed times, alone and with a scraper every 100 ms in a process
-of its own. What it waits for is the event loop.
+small requests wait for it (see `benchmarks.waiting`), alone and with a scraper every 100 ms.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import math
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import pairwise
-from statistics import median, quantiles
+from statistics import quantiles
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest, make_asgi_app
@@ -33,13 +29,15 @@ from asgi_middleware.metrics.families import families_of
 from asgi_middleware.metrics.pauses import pause
 from asgi_middleware.metrics.rendering import Rendering
 from asgi_middleware.metrics.scraping import stand_aside
+from benchmarks.result import SCRAPES_HEAD, WAITS_HEAD, ScrapeRecord, WaitRecord
+from benchmarks.waiting import ask, busy, percentiles, serve, serving
 
 SETS: Final = 500
 ROUNDS: Final = 5
-RATE: Final = 250
-SCRAPE_SECONDS: Final = 0.1
 LABELS: Final = [("GET", f"/shop/{number}/{{item}}", "200", "", "https") for number in range(SETS)]
 SUBJECTS: Final = ("MetricsEndpoint", "prometheus_client.make_asgi_app")
+ALONE: Final = "nothing else"
+SCRAPED: Final = f"a scrape of {SETS} label sets every 100 ms"
 
 
 def ours() -> CollectorRegistry:
@@ -73,16 +71,14 @@ def best(func: Callable[[], object], rounds: int = 9) -> float:
     return min(times) * 1000
 
 
-def rendering() -> None:
-    """Print the table about rendering."""
-    print(f"{SETS} label sets\n\n| format | generate_latest ms | ours ms | ratio |\n|---|---|---|---|")
+def scrapes() -> Iterator[ScrapeRecord]:
+    """Measure rendering."""
     mine, other = ours(), theirs()
     for openmetrics, usual in ((False, generate_latest), (True, generate_openmetrics)):
         kept = Rendering(openmetrics=openmetrics, stand_aside=stand_aside)
         kept.render(mine)
-        reference, figure = best(partial(usual, other)), best(partial(kept.render, mine))
         name = "OpenMetrics 1.0" if openmetrics else "text 0.0.4"
-        print(f"| {name} | {reference:.1f} | {figure:.1f} | {figure / reference:.3f} |", flush=True)
+        yield ScrapeRecord(name, SETS, best(partial(kept.render, mine)), best(partial(usual, other)))
 
 
 def steps() -> None:
@@ -143,10 +139,8 @@ async def small(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-def serve(subject: str, descriptor: int) -> None:
+def serve_subject(subject: str, descriptor: int) -> None:
     """Run the server of one subject."""
-    import uvicorn  # noqa: PLC0415 -- only the server's process needs it
-
     app: Any
     if subject == "MetricsEndpoint":
         registry = ours()
@@ -158,95 +152,50 @@ def serve(subject: str, descriptor: int) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await (scraped if scope["path"] == "/metrics" else recorder)(scope, receive, send)
 
-    config = uvicorn.Config(app, log_level="error", lifespan="off")
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
+    serve(app, descriptor)
 
 
-async def ask(port: int, path: str) -> None:
-    """Make one request on a connection of its own."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
-    writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\naccept-encoding: gzip\r\nconnection: close\r\n\r\n".encode())
-    while await reader.read(1 << 18):
-        pass
-    writer.close()
+def scraped(*, rounds: int, seconds: float) -> Iterator[WaitRecord]:
+    """Measure every subject, alone and scraped in turn; each figure is the best of all rounds."""
+    for subject in SUBJECTS:
+        cuts = run(subject, rounds, seconds)
+        for during, found in zip((ALONE, SCRAPED), cuts, strict=True):
+            yield WaitRecord(during, subject, min(cut[49] for cut in found), min(cut[98] for cut in found))
 
 
-async def scrape(port: int) -> None:
-    """Scrape until this process is ended."""
-    while True:
-        await asyncio.gather(ask(port, "/metrics"), asyncio.sleep(SCRAPE_SECONDS))
+def run(subject: str, rounds: int, seconds: float) -> tuple[list[list[float]], list[list[float]]]:
+    """Serve one subject; give the percentiles of what small requests waited for, alone and scraped."""
+    alone: list[list[float]] = []
+    beside: list[list[float]] = []
 
+    def command(descriptor: int) -> list[str]:
+        return [sys.executable, "-m", "benchmarks.scrape", "--serve", subject, "--fd", str(descriptor)]
 
-async def waits(port: int, seconds: float) -> list[float]:
-    """Ask for small answers at fixed times; give how many milliseconds each took from its time."""
-    found: list[float] = []
-
-    async def tiny(due: float) -> None:
-        await ask(port, "/")
-        found.append((time.perf_counter() - due) * 1000)
-
-    async with asyncio.TaskGroup() as tasks:
-        due = time.perf_counter()
-        for _ in range(int(seconds * RATE)):
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            tasks.create_task(tiny(due))
-            due += 1 / RATE
-    return found
-
-
-def command(*arguments: object) -> list[str]:
-    """Give the command line of another process of this file."""
-    return [sys.executable, "-m", "benchmarks.scrape", *map(str, arguments)]
-
-
-def run(subject: str, rounds: int, seconds: float) -> None:
-    """Print the line about one subject: alone and scraped in turn."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(512)
-        port, descriptor = listener.getsockname()[1], listener.fileno()
-        server = subprocess.Popen(command("--serve", subject, "--fd", descriptor), pass_fds=(descriptor,))
-        cuts: dict[bool, list[list[float]]] = {False: [], True: []}
-        try:
-            asyncio.run(ask(port, "/metrics"))
-            for _ in range(rounds):
-                for scraped, kept in cuts.items():
-                    scraper = subprocess.Popen(command("--scrape", port)) if scraped else None
-                    time.sleep(0.7 if scraped else 0)  # until it has started
-                    try:
-                        kept.append(quantiles(asyncio.run(waits(port, seconds)), n=100))
-                    finally:
-                        if scraper is not None:
-                            scraper.terminate()
-                            scraper.wait(10)
-        finally:
-            server.terminate()
-            server.wait(20)
-    figures = [median(cut[place] for cut in cuts[which]) for which in (False, True) for place in (49, 98)]
-    line = " | ".join(f"{figure:.2f}" for figure in (*figures, figures[3] / figures[1]))
-    print(f"| {subject} | {line} |", flush=True)
+    with serving(command) as port:
+        ask(port, "/metrics", "gzip")
+        for _ in range(rounds):
+            alone.append(percentiles(port, "/", seconds))
+            with busy(port, "/metrics", "gzip", every=0.1):
+                beside.append(percentiles(port, "/", seconds))
+    return alone, beside
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scrape", description=__doc__)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
-    parser.add_argument("--scrape", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
-        serve(arguments.serve, arguments.fd)
-    elif arguments.scrape:
-        asyncio.run(scrape(arguments.scrape))
+        serve_subject(arguments.serve, arguments.fd)
     else:
-        rendering()
+        print(SCRAPES_HEAD, *(record.line for record in scrapes()), sep="\n", flush=True)
         steps()
-        print("\n| scraped every 100 ms | p50 alone | p99 alone | p50 scraped | p99 scraped | ratio of p99 |")
-        print("|---|---|---|---|---|---|")
-        for subject in SUBJECTS:
-            run(subject, arguments.rounds, arguments.seconds)
+        print(f"\n{WAITS_HEAD}")
+        for record in scraped(rounds=arguments.rounds, seconds=arguments.seconds):
+            print(record.line, flush=True)
 
 
 if __name__ == "__main__":

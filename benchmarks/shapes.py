@@ -11,7 +11,8 @@ SEND_ONLY: Final = "a send wrapper"
 RECEIVE_ONLY: Final = "a receive wrapper"
 BOTH_WAYS: Final = "a send and a receive wrapper"
 CODEC_BY_HAND: Final = "the codec, six send wrappers"
-FLOORS: Final = frozenset({NOTHING, SEND_ONLY, RECEIVE_ONLY, BOTH_WAYS, CODEC_BY_HAND})
+SHAPES: Final = frozenset({NOTHING, SEND_ONLY, RECEIVE_ONLY, BOTH_WAYS})
+FLOORS: Final = SHAPES | {CODEC_BY_HAND}
 
 
 class PassThrough:

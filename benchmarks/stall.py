@@ -1,23 +1,20 @@
 """``python -m benchmarks.stall``: how long small requests wait while one client downloads 5 MB of JSON without pause.
 
-Each class wraps the same app in a uvicorn of its own. One client downloads, whole or streamed in 64 KiB chunks; another
-asks for a small answer 200 times a second, at fixed times, whether or not the last one has come: what it waits for is
-the event loop.
+Each class wraps the same app in a uvicorn of its own. The client downloads, whole or streamed in 64 KiB chunks, while
+another asks for small answers (see `benchmarks.waiting`).
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
-import socket
-import subprocess
 import sys
-import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from importlib import import_module
-from statistics import quantiles
 from typing import Any, Final
+
+from benchmarks.result import WAITS_HEAD, WaitRecord
+from benchmarks.waiting import ask, busy, percentiles, serve, serving
 
 OURS: Final = "asgi_middleware.compression:CompressionMiddleware"
 PEER: Final = "starlette_compress:CompressMiddleware"
@@ -34,7 +31,7 @@ SUBJECTS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
     "starlette gzip 6": ("gzip", STARLETTE, {"compresslevel": 6}),
     "starlette-compress gzip 6": ("gzip", PEER, {"gzip_level": 6}),
 }
-RATE: Final = 200
+FORMS: Final = ("whole", "streamed")
 CHUNK: Final = 64 * 1024
 
 
@@ -44,98 +41,66 @@ def large_body() -> bytes:
     return json.dumps(listed).encode()[:5_000_000]
 
 
-BODY: Final = large_body()
+def downloads(body: bytes) -> Any:
+    """Give an app that answers with `body` at /whole and /streamed, with 14 bytes elsewhere."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        path = scope["path"]
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        if path == "/streamed":
+            for start in range(0, len(body), CHUNK):
+                await send({"type": "http.response.body", "body": body[start : start + CHUNK], "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await send({"type": "http.response.body", "body": body if path == "/whole" else b'{"small":true}'})
+
+    return app
 
 
-async def downloads(scope: Any, receive: Any, send: Any) -> None:
-    """Answer with 5 MB at /whole and /streamed, with 13 bytes elsewhere."""
-    if scope["type"] != "http":
-        return
-    path = scope["path"]
-    headers = [(b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    if path == "/streamed":
-        for start in range(0, len(BODY), CHUNK):
-            await send({"type": "http.response.body", "body": BODY[start : start + CHUNK], "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-    else:
-        await send({"type": "http.response.body", "body": BODY if path == "/whole" else b'{"tiny":true}'})
-
-
-def serve(name: str, descriptor: int) -> None:
+def serve_subject(name: str, descriptor: int) -> None:
     """Run the server of one subject."""
-    import uvicorn  # noqa: PLC0415 -- only the server's process needs it
-
     _, path, options = SUBJECTS[name]
-    app: Any = downloads
+    app = downloads(large_body())
     if path:
         module, _, attribute = path.partition(":")
-        app = getattr(import_module(module), attribute)(downloads, **options)
-    config = uvicorn.Config(app, log_level="error", lifespan="off")
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
+        app = getattr(import_module(module), attribute)(app, **options)
+    serve(app, descriptor)
 
 
-@dataclass
-class Measured:
-    """What one run saw."""
+def run(name: str, path: str, seconds: float) -> list[float]:
+    """Measure one subject in one form; give the percentiles of what small requests waited for."""
+    coding = SUBJECTS[name][0]
 
-    waits: list[float] = field(default_factory=list)
-    downloads: int = 0
-    size: int = 0
+    def command(descriptor: int) -> list[str]:
+        return [sys.executable, "-m", "benchmarks.stall", "--serve", name, "--fd", str(descriptor)]
 
-
-async def ask(port: int, path: str, coding: str) -> int:
-    """Make one request on a connection of its own; give the size of the answer."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
-    writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\naccept-encoding: {coding}\r\nconnection: close\r\n\r\n".encode())
-    size = 0
-    while data := await reader.read(1 << 18):
-        size += len(data)
-    writer.close()
-    return size
+    with serving(command) as port:
+        ask(port, path, coding)
+        with busy(port, path, coding):
+            return percentiles(port, "/small", seconds)
 
 
-async def load(port: int, path: str, coding: str, seconds: float) -> Measured:
-    """Download without pause, and ask for small answers at fixed times."""
-    found, end = Measured(), time.perf_counter() + seconds
-
-    async def download() -> None:
-        while time.perf_counter() < end:
-            found.size = await ask(port, path, coding)
-            found.downloads += 1
-
-    async def tiny(due: float) -> None:
-        await ask(port, "/tiny", "identity")
-        found.waits.append(time.perf_counter() - due)
-
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(download())
-        due = time.perf_counter()
-        while due < end:
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            tasks.create_task(tiny(due))
-            due += 1 / RATE
-    return found
+def stalls(*, rounds: int, seconds: float, only: str = "") -> Iterator[WaitRecord]:
+    """Measure every subject in both forms, the rounds interleaved; each figure is the best of all rounds."""
+    for form in FORMS:
+        found: dict[str, list[list[float]]] = {name: [] for name in SUBJECTS if only in name}
+        for _ in range(rounds):
+            for name, cuts in found.items():
+                cuts.append(run(name, f"/{form}", seconds))
+        for name, cuts in found.items():
+            yield WaitRecord(during(form), name, min(cut[49] for cut in cuts), min(cut[98] for cut in cuts))
 
 
-def run(name: str, path: str, seconds: float) -> Measured:
-    """Measure one subject in one form."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(512)
-        command = [sys.executable, "-m", "benchmarks.stall", "--serve", name, "--fd", str(listener.fileno())]
-        process = subprocess.Popen(command, pass_fds=(listener.fileno(),))
-        try:
-            port, coding = listener.getsockname()[1], SUBJECTS[name][0]
-            asyncio.run(ask(port, path, coding))
-            return asyncio.run(load(port, path, coding, seconds))
-        finally:
-            process.terminate()
-            process.wait(20)
+def during(form: str) -> str:
+    """Name what the server has to do."""
+    return f"5 MB of JSON, {form}"
 
 
 def main() -> None:
-    """Print one line for each subject and form, the rounds interleaved."""
+    """Print one line for each subject and form."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stall", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4)
@@ -144,20 +109,11 @@ def main() -> None:
     parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
-        serve(arguments.serve, arguments.fd)
+        serve_subject(arguments.serve, arguments.fd)
         return
-    print("| class | form | p50 ms | p99 ms | max ms | downloads a second | bytes |\n|---|---|---|---|---|---|---|")
-    for path in ("/whole", "/streamed"):
-        runs: dict[str, list[Measured]] = {name: [] for name in SUBJECTS if arguments.only in name}
-        for _ in range(arguments.rounds):
-            for name, results in runs.items():
-                results.append(run(name, path, arguments.seconds))
-        for name, results in runs.items():
-            waits = [wait * 1000 for result in results for wait in result.waits]
-            cuts = quantiles(waits, n=100)
-            rate = sum(result.downloads for result in results) / arguments.rounds / arguments.seconds
-            line = f"{cuts[49]:.1f} | {cuts[98]:.1f} | {max(waits):.0f} | {rate:.1f} | {results[-1].size:,}"
-            print(f"| {name} | {path[1:]} | {line} |", flush=True)
+    print(WAITS_HEAD)
+    for record in stalls(rounds=arguments.rounds, seconds=arguments.seconds, only=arguments.only):
+        print(record.line, flush=True)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 
 from benchmarks.compare import OURS
 from benchmarks.result import CostRecord, LoadRecord, Result
+from benchmarks.scrape import ALONE, SCRAPED
 from benchmarks.shapes import BOTH_WAYS, CODEC_BY_HAND, SEND_ONLY
 from benchmarks.sockets import ENCODED, JSON
+from benchmarks.stall import FORMS, during
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,7 @@ TARGETS = (
     Target("gzip 6 by ISA-L", "GET, 2 KB JSON", _COMPRESS, 0.6),
     Target("brotli 4", "GET, 2 KB JSON", _COMPRESS, 0.9),
     Target("zstd 3", "GET, 2 KB JSON", _COMPRESS, 0.6),
-    *(
-        Target(concern, "GET, 50 KB JSON", CODEC_BY_HAND, 1.05)
-        for concern in ("gzip 6", "brotli 4", "zstd 3")
-    ),
+    *(Target(concern, "GET, 50 KB JSON", CODEC_BY_HAND, 1.05) for concern in ("gzip 6", "brotli 4", "zstd 3")),
     Target("six idle classes", "WebSocket, 10 echoes", "6 pass-through wrappers", 1.5),
     Target("whole stack", "GET, whole stack, HS256", "best peers", 0.12),
     Target("whole stack", "GET, whole stack, HS256", "a send wrapper", 12),
@@ -101,6 +100,36 @@ class LoadTarget:
         """Whether `ratio` keeps it."""
         return (self.at_least is None or ratio >= self.at_least) and (self.at_most is None or ratio <= self.at_most)
 
+
+@dataclass(frozen=True)
+class WaitTarget:
+    """One promise about what small requests wait for, at the 99th percentile, on a server that is busy with more.
+
+    Attributes:
+        during: What the server has to do, and who does it.
+        beside: The same of the others; the best of them counts.
+        at_most: The largest allowed ratio.
+    """
+
+    during: tuple[str, str]
+    beside: tuple[tuple[str, str], ...]
+    at_most: float
+
+
+WAIT_TARGETS = (
+    *(
+        WaitTarget((during(form), ours), tuple((during(form), peer) for peer in peers), at_most)
+        for form in FORMS
+        for ours, peers, at_most in (
+            ("ours zstd 3", ("starlette-compress zstd 3",), 0.3),
+            ("ours br 4", ("starlette-compress br 4", "brotli-asgi 4"), 0.3),
+            ("ours gzip 6, zlib", ("starlette gzip 6",), 1),
+        )
+    ),
+    WaitTarget((SCRAPED, "MetricsEndpoint"), ((ALONE, "MetricsEndpoint"),), 1.2),
+)
+SCRAPE_AT_MOST = 0.15
+"""The largest allowed ratio of a rendering to ``generate_latest``."""
 
 _RATE, _SLOWEST = "requests_a_second", "p99_us"
 LOAD_TARGETS = (
@@ -150,6 +179,16 @@ def load_outcomes(result: Result) -> Iterator[tuple[str, LoadTarget, float]]:
             peer = by_name.get((server, target.load, target.peer))
             if ours and peer:
                 yield server, target, getattr(ours, target.figure) / getattr(peer, target.figure)
+
+
+def wait_outcomes(result: Result) -> Iterator[tuple[WaitTarget, str, float]]:
+    """Give every target about waiting that was measured: the target, who is the best of the others, and the ratio."""
+    slowest = {(record.during, record.subject): record.p99_ms for record in result.waits}
+    for target in WAIT_TARGETS:
+        others = [(slowest[key], key) for key in target.beside if key in slowest]
+        if target.during in slowest and others:
+            least, (during, subject) = min(others)
+            yield target, during if subject == target.during[1] else subject, slowest[target.during] / least
 
 
 def _whole(record: CostRecord) -> CostRecord:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.compare import pairs
+from benchmarks.__main__ import with_shared_floors
+from benchmarks.compare import agreement, pairs
 from benchmarks.growth import Curve, misses
 from benchmarks.measure import Cost
-from benchmarks.report import BEGIN, END, costs_lines, plots, write_into
-from benchmarks.result import CostRecord, CurveRecord, LoadRecord, Result
-from benchmarks.targets import TARGETS, outcomes
+from benchmarks.report import BEGIN, END, costs_lines, plots, wait_targets_table, write_into
+from benchmarks.result import CostRecord, CurveRecord, LoadRecord, Result, ScrapeRecord, WaitRecord
+from benchmarks.shapes import NOTHING, SEND_ONLY
+from benchmarks.targets import TARGETS, WAIT_TARGETS, outcomes
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,6 +38,8 @@ RESULT = Result(
     costs=[OURS, PEER],
     curves=[CurveRecord("CORS", "origins", "flat", [(1, 10.0, 100.0), (9, 11.0, None)], "")],
     loads=[LoadRecord("uvicorn", "2 KB JSON", "bare app", 30_000, 25, 400, 900, 30)],
+    waits=[WaitRecord("5 MB of JSON, whole", "ours zstd 3", 1.0, 3.0)],
+    scrapes=[ScrapeRecord("text 0.0.4", 500, 2.0, 60.0)],
 )
 
 
@@ -109,6 +113,31 @@ class TestResults:
         done = run("benchmarks.compare", str(tmp_path / "before.json"), str(tmp_path / "after.json"))
         assert done.returncode == status, done.stderr
         assert len(list(pairs(RESULT, after))) == 1
+
+    def test_repeated(self) -> None:
+        """Two runs of the same say which ratios they do not agree on."""
+        again = replace(RESULT, costs=[replace(OURS, added_ns=600), PEER])
+        told = list(agreement(RESULT, again))
+        assert "Ratios of added time: 0 of 1 agree within 15 %." in told
+        assert any(line.endswith("starlette: 0.25, then 0.30") for line in told)
+        assert "Ratios of added instructions: 1 of 1 agree within 15 %." in told
+
+    @pytest.mark.parametrize(("p99_ms", "ratio", "held"), [(2.0, "0.20", "yes"), (4.0, "0.40", "**no**")])
+    def test_waiting(self, p99_ms: float, ratio: str, held: str) -> None:
+        """What small requests wait for is held against the best of the others."""
+        target = WAIT_TARGETS[1]
+        others = [WaitRecord(*key, 1.0, 10.0 + place) for place, key in enumerate(target.beside)]
+        told = list(wait_targets_table(replace(RESULT, waits=[WaitRecord(*target.during, 1.0, p99_ms), *others])))
+        assert told[2:] == [f"| {' | '.join(target.during)} | {target.beside[0][1]} | 0.3 | {ratio} | {held} |"]
+
+    def test_floors_are_shared(self) -> None:
+        """A bare shape has one time, found in all rows where it does the same; a peer has that of its own row."""
+        rows = [
+            *(record(NOTHING, added_ns) for added_ns in (140, 160, 900)),
+            *(replace(record(SEND_ONLY, added_ns), sent=sent) for added_ns, sent in ((300, 2), (340, 2), (1400, 21))),
+            PEER,
+        ]
+        assert [row.added_ns for row in with_shared_floors(rows)] == [160, 160, 160, 320, 320, 1400, 2000]
 
 
 @pytest.mark.parametrize(
