@@ -176,7 +176,7 @@ class Exchange:
     def timings(self) -> dict[str, float]:
         """The seconds spent by name, each name's times added up, in the order of first use."""
         totals: dict[str, float] = {}
-        for name, seconds in tuple(self._timings or ()):
+        for name, seconds in self._timings or ():
             totals[name] = totals.get(name, 0.0) + seconds
         return totals
 

@@ -218,7 +218,7 @@ class DecompressionMiddleware:
         try:
             await self.app(_with(scope, _without_length(headers)), guarded.receive, guarded.send)
         except Exception as error:
-            if guarded.taken is None or not guarded.taken.muted:
+            if guarded.taken is None:
                 raise
             guarded.taken.swallow(error)
         if guarded.taken is not None:

@@ -188,7 +188,7 @@ class GuardedBody:
         self._scope = scope
         self._send = send
         self._start: Message | None = None
-        self._last: Message | None = None
+        self._last: Message | None = None  # whether it ends the response is looked at only when that matters
         self.taken: Takeover | None = None
 
     async def receive(self) -> Message:
@@ -207,7 +207,7 @@ class GuardedBody:
             return drop(message)
         if message["type"] == "http.response.start":
             self._start = message
-        elif not message.get("more_body"):
+        else:
             self._last = message
         return self._send(message)
 

@@ -200,10 +200,7 @@ class Response:
             )
             return send_both(self._send, start, {**message, "body": b""})
         if size == 0:  # the GET of it may be a file, a body of any size, or nothing
-            self._skip("too_small" if self._length is None else "raw_send")
-            self._forward = self._send
-            head = undecided_head(held["headers"], self._shape, self._policy.marking)
-            return send_both(self._send, {**held, "headers": head}, message)
+            return self._go_undecided("too_small" if self._length is None else "raw_send", held, message)
         return self._go_plain("too_small", held, message)
 
     async def _send_from_thread(self, held: Message, message: Message, body: bytes) -> None:
@@ -241,8 +238,11 @@ class Response:
             start = self._encoded_start(held, sibling.coding, length)
             await send_both(self._send, start, {**message, "path": sibling.path})
             return
-        if policy.pathsend == "siblings" or self._is_head():
+        if policy.pathsend == "siblings":
             await self._go_plain("raw_send", held, message)
+            return
+        if self._is_head():  # whether the file would get smaller shows only when it is read
+            await self._go_undecided("raw_send", held, message)
             return
         file = EncodedFile(path, self._agreement.codec, policy.minimum_size)
         first = await policy.pool.run(file.first)
@@ -264,6 +264,12 @@ class Response:
         self._skip(reason)
         self._forward = self._send
         return send_both(self._send, self._varying(held), message)
+
+    def _go_undecided(self, reason: str, held: Message, message: Message) -> Awaitable[None]:
+        self._skip(reason)
+        self._forward = self._send
+        head = undecided_head(held["headers"], self._shape, self._policy.marking)
+        return send_both(self._send, {**held, "headers": head}, message)
 
     def _open(self, codec: Codec, limit: int) -> EncodedStream:
         pool = self._policy.pool

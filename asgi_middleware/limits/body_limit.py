@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from asgi_middleware._core.header_finder import HeaderFinder
 from asgi_middleware._core.headers import find, parse_content_length
 from asgi_middleware._core.messages import body_size
 from asgi_middleware._core.paths import PathRules
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from asgi_middleware._core.config import Problems
     from asgi_middleware._core.types import HeaderList, RawHeaders, Receive, Scope
 
-FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
-"""What tells where a body ends; names in lower case, as servers give them (ASGI HTTP specification)."""
+FRAMING: Final = HeaderFinder((b"content-length", b"transfer-encoding"))
+"""What tells where a body ends, in any letter case: not every server gives names in lower case."""
 
 UNLIMITED: Final = 1 << 62
 
@@ -39,7 +40,7 @@ def declared_length(framing: HeaderList) -> int | None:
     """Give the declared length of the body, or None where none is declared that counts.
 
     Args:
-        framing: The lines of Content-Length and Transfer-Encoding, in any order.
+        framing: The lines of Content-Length and Transfer-Encoding, in any order, their names in lower case.
 
     Raises:
         ValueError: Content-Length is malformed or contradicts itself (RFC 9110 8.6).

@@ -100,8 +100,9 @@ class BodyTimeoutMiddleware:
         if type(headers) is not list:
             scope, headers = listed_headers(scope)
         if self._send_timeout is None and scope.get("http_version", "1.1") in _HTTP_1:
-            for name, _ in headers:
-                if name in FRAMING:
+            others = FRAMING.others
+            for name, value in headers:
+                if name not in others and (name == b"content-length" or FRAMING.pick([(name, value)])):
                     break
             else:  # no body (RFC 9112 6.3), and nothing to wait for
                 await self.app(scope, receive, send)

@@ -159,11 +159,11 @@ class RequestBodyLimitMiddleware:
         if type(headers) is not list:
             scope, headers = listed_headers(scope)
         left: int | None = None
-        framing = FRAMING  # a local name is faster, and this is asked for each header
+        others = FRAMING.others  # a local name is faster, and this is asked for each header
         for name, value in headers:
-            if name in framing:
+            if name not in others:
                 if left is not None or name != b"content-length":
-                    left = -1
+                    left = -1  # a second one, Transfer-Encoding, another spelling, or a name that is not known yet
                     break
                 left = self._lengths[value]
         if left is None:
@@ -174,7 +174,7 @@ class RequestBodyLimitMiddleware:
                 await self._admit(None, scope, receive, send)
             return
         if left < 0:
-            await self._judge([pair for pair in headers if pair[0] in FRAMING], scope, receive, send)
+            await self._judge(FRAMING.find(headers), scope, receive, send)
             return
         # The server holds the body to what the head declares (RFC 9112 6.3, RFC 9113 8.1.1). So this count runs over
         # only where a class outside this one has put another body in place, and `send` needs no wrapper that would
@@ -191,7 +191,7 @@ class RequestBodyLimitMiddleware:
         except ValueError:
             await self._refuse(_MALFORMED_LENGTH, scope, receive, send)
             return
-        await self._admit(declared, scope, receive, send, chunked=declared is None)
+        await self._admit(declared, scope, receive, send, chunked=declared is None and bool(framing))
 
     async def _admit(
         self, declared: int | None, scope: Scope, receive: Receive, send: Send, *, chunked: bool = False

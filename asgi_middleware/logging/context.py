@@ -127,9 +127,9 @@ def unbind_elsewhere(bound: Bound, error: Exception, failures: Failures) -> None
 
 def is_bound() -> bool:
     """Tell whether anything is bound through structlog in this context."""
-    context = copy_context()
-    return len(context) > 1 and any(  # the current Exchange is the one
-        value is not ... and variable.name.startswith(STRUCTLOG_KEY_PREFIX) for variable, value in context.items()
+    return any(
+        value is not ... and variable.name.startswith(STRUCTLOG_KEY_PREFIX)
+        for variable, value in copy_context().items()
     )
 
 

@@ -61,6 +61,7 @@ class FastRoad:
     def is_clear(self) -> bool:
         """Tell whether nothing is on the road that only the chain would see: replaced processors, bound variables."""
         chain = self.chain
+        # One variable is the current Exchange.
         return bool(chain) and chain[-1] is self.last and not (len(copy_context()) > 1 and is_bound())
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from asgi_middleware._core.config import Problems
 from asgi_middleware._core.deadlines import call_after
 from asgi_middleware._core.exchange import current_exchange, enter
+from asgi_middleware._core.header_finder import HeaderFinder
 from asgi_middleware._core.paths import PathRules
 from asgi_middleware._core.types import ASGIApp, HeaderList, Receive, Scope, Send
 from asgi_middleware.logging.access_event import AccessEvents
@@ -21,7 +22,6 @@ from asgi_middleware.logging.endings import Ending, default_level
 from asgi_middleware.logging.entropy import random_ids
 from asgi_middleware.logging.failures import Failures
 from asgi_middleware.logging.fast_road import open_road
-from asgi_middleware.logging.header_finder import HeaderFinder
 from asgi_middleware.logging.observation import HTTPObservation, Observation, WebSocketObservation, tells_of_clients
 from asgi_middleware.logging.otel import API
 from asgi_middleware.logging.redaction import Redaction, Redactor

@@ -18,11 +18,11 @@ from typing import Any, Final
 
 from asgi_middleware._core.config import Problems
 from asgi_middleware._core.exchange import Exchange
+from asgi_middleware._core.header_finder import HeaderFinder
 from asgi_middleware._core.headers import header_list, replace
 from asgi_middleware._core.types import HeaderList, Message, Scope
 from asgi_middleware.logging.entropy import random_word
 from asgi_middleware.logging.failures import Failures
-from asgi_middleware.logging.header_finder import HeaderFinder
 from asgi_middleware.logging.trust import Trusted, check_trusted, trust_of
 
 LONGEST_ID: Final = 128

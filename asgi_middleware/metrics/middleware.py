@@ -227,7 +227,7 @@ class PrometheusMiddleware:
     async def others(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what is no request; everything but WebSockets passes untouched, the lifespan where nothing needs it."""
         handler = self._handlers.get(scope["type"], self.app)
-        if handler is not self.app and "path" in scope and self.exempts(scope):
+        if handler is not self.app and self.exempts(scope):
             handler = self.app
         await handler(scope, receive, send)
 

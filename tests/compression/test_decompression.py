@@ -10,6 +10,8 @@ from request_codings import FORMS, skippable_frame, wide_zstd, zeros
 
 from asgi_middleware._core.exchange import enter
 from asgi_middleware.compression import DecompressionError, DecompressionMiddleware
+from asgi_middleware.compression.encoded_body import EncodedBody, Step
+from asgi_middleware.compression.inflation import InflationError
 from asgi_middleware.testing import Scenario, check_middleware
 from asgi_middleware.testing.driver import drive, http, http_scope, lifespan, websocket
 
@@ -291,6 +293,12 @@ class TestHeads:
         reader = Reader()
         await drive(DecompressionMiddleware(reader), scope, [{"type": "http.request", "body": gzip.compress(TEXT)}])
         assert exchange.scope is reader.scope
+
+    async def test_an_exchange_that_nobody_follows_by_keeps_no_scope(self):
+        """A scope that is kept for nobody would form a circle with its Exchange."""
+        scope, exchange = enter(http_scope("POST", headers=[(b"content-encoding", b"gzip")]))
+        await drive(DecompressionMiddleware(Reader()), scope, [{"type": "http.request", "body": gzip.compress(TEXT)}])
+        assert exchange.scope is None
 
 
 class TestRefusals:
@@ -598,6 +606,76 @@ class TestReading:
         )
         assert kinds == ["http.new", "http.request"]
 
+    async def test_unknown_messages_within_the_body_pass(self, form):
+        """One between two parts of the body ends nothing."""
+        coding, encode = FORMS[form]
+        data = encode(TEXT)
+        parts = [{"type": "http.request", "body": part, "more_body": True} for part in (data[:20], data[20:])]
+        parts[1]["more_body"] = False
+        seen = []
+
+        async def app(scope, receive, send):
+            while not seen or seen[-1].get("more_body", True):
+                seen.append(await receive())
+
+        scope = http_scope("POST", headers=[(b"content-encoding", coding)])
+        await drive(DecompressionMiddleware(app), scope, [parts[0], {"type": "http.new"}, parts[1]])
+        assert [message["type"] for message in seen].count("http.new") == 1
+        assert b"".join(message.get("body", b"") for message in seen) == TEXT
+
+    async def test_no_message_is_empty_but_the_last(self, form):
+        """A part of the encoded body that gives nothing yet wakes nobody."""
+        coding, encode = FORMS[form]
+        reader = Reader()
+        await post(DecompressionMiddleware(reader), in_slices(encode(TEXT), 1), coding)
+        assert all(message["body"] for message in reader.messages[:-1])
+
+    @pytest.mark.parametrize("form", ["gzip", "deflate", "br", "zstd"])
+    async def test_a_buffer_that_the_server_uses_again(self, form):
+        """What has been received is the app's, whatever becomes of the server's own memory."""
+        coding, encode = FORMS[form]
+        data = bytearray(encode(TEXT * 3000))
+        pieces = []
+
+        async def app(scope, receive, send):
+            more = True
+            while more:
+                message = await receive()
+                data[:] = bytes(len(data))
+                pieces.append(message["body"])
+                more = message["more_body"]
+
+        scope = http_scope("POST", headers=[(b"content-encoding", coding)])
+        await drive(DecompressionMiddleware(app), scope, [{"type": "http.request", "body": data}])
+        assert len(pieces) > 1
+        assert b"".join(pieces) == TEXT * 3000
+
+    async def test_a_bad_body_is_not_read_on(self):
+        """Every further call of a body that could not be inflated says the same, and asks the server for nothing."""
+        asked = []
+
+        async def receive():
+            asked.append(1)
+            return {"type": "http.request", "body": b"no gzip at all", "more_body": True}
+
+        middleware = DecompressionMiddleware(Reader())
+        body = EncodedBody(receive, middleware._simple[b"gzip"], middleware._pool)
+        for _ in range(3):
+            with pytest.raises(InflationError, match="malformed"):
+                await body.read()
+        assert len(asked) == 1
+
+    def test_a_step_that_failed_fails_for_whoever_asks_next(self):
+        """The caller that began it may be gone by then."""
+
+        def fail():
+            raise InflationError("malformed_encoded_body")
+
+        step = Step(fail)
+        for _ in range(2):
+            with pytest.raises(InflationError, match="malformed"):
+                step()
+
 
 class TestTakingOver:
     """A body that turns out to be bad while the app is at work."""
@@ -630,6 +708,44 @@ class TestTakingOver:
 
         with pytest.raises(DecompressionError, match="could not be inflated"):
             await post(DecompressionMiddleware(app, max_size=200_000), gzip.compress(TEXT * 300), b"gzip")
+
+    async def test_what_the_app_made_of_it_is_the_cause(self):
+        """Where the connection is aborted, the app's own exception stands behind the error."""
+
+        async def app(scope, receive, send):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await receive()
+            raise LookupError("mine")
+
+        with pytest.raises(DecompressionError) as caught:
+            await post(DecompressionMiddleware(app), b"no gzip", b"gzip")
+        assert isinstance(caught.value.__cause__, LookupError)
+
+    async def test_an_error_behind_a_complete_response_comes_out(self):
+        """Where the app's answer stands, so does what it raises: nothing was taken away from it."""
+        error = LookupError("mine")
+
+        async def app(scope, receive, send):
+            await send({"type": "http.response.start", "status": 202, "headers": []})
+            await send({"type": "http.response.body", "body": b"taken"})
+            await receive()
+            raise error
+
+        with pytest.raises(LookupError) as caught:
+            await post(DecompressionMiddleware(app), b"no gzip", b"gzip")
+        assert caught.value is error
+
+    async def test_after_an_error_response_began(self):
+        """The app's own error may be completed: it promises nothing that is not so."""
+
+        async def app(scope, receive, send):
+            await send({"type": "http.response.start", "status": 422, "headers": []})
+            await send({"type": "http.response.body", "body": b"not ", "more_body": True})
+            assert (await receive())["type"] == "http.disconnect"
+            await send({"type": "http.response.body", "body": b"this"})
+
+        result = await post(DecompressionMiddleware(app), b"no gzip", b"gzip")
+        assert (result.status, result.body) == (422, b"not this")
 
     async def test_after_its_response_was_complete(self):
         """A complete response stands."""

@@ -55,6 +55,14 @@ class TestPlaces:
         await http(DecompressionMiddleware(read_all), headers=[(b"content-encoding", coding)], body=encode(TEXT))
         assert {place for place, _ in places} == {"loop"}
 
+    async def test_small_ones_in_parts_as_well(self, form, places):
+        """The first part tells what is to come; the others are not asked."""
+        coding, encode = FORMS[form]
+        data = encode(TEXT)
+        parts = [data[at : at + 15] for at in range(0, len(data), 15)]
+        await http(DecompressionMiddleware(read_all), headers=[(b"content-encoding", coding)], body=parts)
+        assert {place for place, _ in places} == {"loop"}
+
     async def test_large_ones_leave_it(self, form, places):
         """After about a millisecond's worth threads take over, and no more than an eighth of it comes between."""
         coding, encode = FORMS[form]
@@ -63,6 +71,13 @@ class TestPlaces:
         on_loop = sum(size for place, size in places if place == "loop")
         assert on_loop <= {"zstd": 7 * MIB // 2}.get(form, MIB // 2)
         assert sum(size for _, size in places) == len(TEXT) * 1500
+
+    async def test_threads_take_turns_with_the_loop(self, places):
+        """Behind a step in a thread the loop has an eighth of the bytes again: a thread is not worth every piece."""
+        app = DecompressionMiddleware(read_all, thread_minimum_size=2 * MIB)
+        await http(app, headers=[(b"content-encoding", b"gzip")], body=FORMS["gzip"][1](TEXT * 1500))
+        order = [place for place, _ in places]
+        assert "loop" in order[order.index("thread") :]
 
     @pytest.mark.parametrize(("limit", "expected"), [(1, {"loop", "thread"}), (0, {"loop"}), (1 << 40, {"loop"})])
     async def test_as_wished(self, form, limit, expected, places):
@@ -325,3 +340,4 @@ class TestAtOnce:
         result = await http(app, headers=[(b"content-encoding", b"br")], body=b"\x0bno brotli at all")
         assert result.status == 400
         assert kinds == ["http.disconnect"] * 2
+        assert result.types == ["http.response.start", "http.response.body"]

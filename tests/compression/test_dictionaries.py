@@ -1,6 +1,7 @@
 """Compression dictionary transport (RFC 9842): the right client gets dcz, and nobody else."""
 
 import base64
+import threading
 from hashlib import sha256
 
 import pytest
@@ -54,6 +55,27 @@ async def test_streams_do_as_well(sending, start, body):
     result = await ask(sending, start(), body(BODY[:5000], more_body=True), body(BODY[5000:]))
     assert decoded(result.body) == BODY
     assert result.header(b"content-encoding") == b"dcz"
+
+
+async def test_a_thread_takes_over_earlier(sending, start, body):
+    """A dictionary of megabytes is read for every body: no event loop waits for that, however small the body is."""
+    threads = []
+
+    class Watched:
+        """A codec that notes where it runs."""
+
+        coding = b"dcz"
+        inline_size = 1
+
+        def whole(self, data):
+            threads.append(threading.current_thread() is threading.main_thread())
+            return b"encoded"
+
+    app = CompressionMiddleware(sending(start(), body(BODY)), dictionaries=[DICTIONARY])
+    app._policy.agreements._dictionaries._codecs[HASH] = Watched()
+    result = await http(app, headers=[ACCEPT, AVAILABLE, SITE], scheme="https")
+    assert result.body == b"encoded"
+    assert threads == [False]
 
 
 async def test_events_take_no_dictionary(sending, start, body):

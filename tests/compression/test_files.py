@@ -131,6 +131,34 @@ class TestSiblings:
         """The window comes from the descriptor, or is the content's size (RFC 8878 3.1.1.1) [C1]."""
         assert zstd_window(head) == expected
 
+    @pytest.mark.parametrize("mode", ["siblings", "encode"])
+    async def test_trailers_stand_beside_no_length(self, mode, coding, page, start):
+        """A sibling and a file of one step lose their length where trailers follow [M2]."""
+        if mode == "siblings":
+            beside(page, coding)
+
+        async def app(scope, receive, send):
+            await send(start((b"content-length", b"4400"), content_type=b"text/html", trailers=True))
+            await send({"type": "http.response.pathsend", "path": str(page)})
+
+        result, _ = await ask(app, coding, pathsend=mode)
+        assert result.header(b"content-encoding") == coding.encode()
+        assert result.header(b"content-length") is None
+
+    async def test_what_follows_a_file_is_the_servers_business(self, coding, page, sending_file, start):
+        """A head out of order reaches the server at once, which says what it thinks of it."""
+        beside(page, coding)
+        late = start(status=500)
+
+        async def app(scope, receive, send):
+            await sending_file(page)(scope, receive, send)
+            await send(late)
+            await send({"type": "http.response.trailers", "headers": []})
+
+        result, _ = await ask(app, coding, pathsend="siblings")
+        assert result.types[2:] == ["http.response.start", "http.response.trailers"]
+        assert result.sent[2] is late
+
     async def test_a_missing_file_fails_as_it_would_have(self, tmp_path, start):
         """The error of a path that leads nowhere comes out of the app's send, with nothing sent [M7]."""
 
@@ -236,13 +264,47 @@ class TestHead:
     async def test_says_nothing_that_get_might_not(self, mode, etag, expected, coding, page, sending_file):
         """Whether GET would be a file or a body is not known: no coding, no length, no strong tag of one of them."""
         app = sending_file(page, (b"etag", b'"a"'))
-        result, _ = await ask(app, coding, "HEAD", pathsend=mode, etag=etag)
+        result, figures = await ask(app, coding, "HEAD", pathsend=mode, etag=etag)
         assert result.body == b""
         assert result.header(b"content-encoding") is None
         assert result.header(b"content-length") is None
         assert result.header(b"accept-ranges") is None
         assert result.header(b"etag") == expected
         assert result.header(b"vary") == b"Accept-Encoding"
+        assert figures.skip_reason == "raw_send"
+
+    @pytest.mark.parametrize(("mode", "length"), [("forward", b"4400"), ("siblings", b"4400"), ("encode", None)])
+    async def test_an_app_that_hands_the_file_over_for_head_too(self, mode, length, coding, page, start):
+        """The message passes, no byte is read, and the head says no length that GET might not (RFC 9110 8.6)."""
+
+        async def app(scope, receive, send):
+            await send(start((b"content-length", b"4400"), content_type=b"text/html"))
+            await send({"type": "http.response.pathsend", "path": str(page)})
+
+        result, figures = await ask(app, coding, "HEAD", pathsend=mode)
+        assert result.types == ["http.response.start", "http.response.pathsend"]
+        assert result.header(b"content-encoding") is None
+        assert result.header(b"content-length") == length
+        assert result.header(b"vary") == b"Accept-Encoding"
+        assert figures.skip_reason == "raw_send"
+
+    async def test_reads_names_in_any_case(self, coding, sending, start, body):
+        """A length, a range unit and a tag in capitals are found as well."""
+        head = start((b"Content-Length", b"4400"), (b"Accept-Ranges", b"bytes"), (b"ETag", b'"a"'), (b"X-Own", b"1"))
+        result, _ = await ask(sending(head, body(b"")), coding, "HEAD")
+        assert result.sent[0]["headers"] == [
+            (b"content-type", b"application/json"),
+            (b"ETag", b'W/"a"'),
+            (b"X-Own", b"1"),
+            (b"vary", b"Accept-Encoding"),
+        ]
+
+    async def test_of_lines_says_the_coding_of_their_stream(self, sending, start, body):
+        """What GET would stream in the cheapest coding, HEAD says to be in that one [M5]."""
+        app = sending(start(content_type=b"application/x-ndjson"), body(TEXT))
+        result, _ = await ask(app, "gzip, br, zstd", "HEAD")
+        assert result.header(b"content-encoding") == b"gzip"
+        assert result.body == b""
 
     async def test_says_what_is_known(self, coding, sending, start, body):
         """An app that answers HEAD with the body of GET sends no file: the head is that of GET."""

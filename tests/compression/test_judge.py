@@ -76,6 +76,42 @@ def test_sizes_are_compared_as_numbers(size, minimum_size):
         assert digits == b"%d" % size
 
 
+JSON = (b"content-type", b"application/json")
+PNG = (b"content-type", b"image/png")
+LARGE = (b"content-length", b"5000")
+NO_CACHE = (b"cache-control", b"no-cache")
+NO_TRANSFORM = (b"cache-control", b"no-transform")
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "reason", "vary", "length"),
+    [
+        (200, [JSON, NO_TRANSFORM], "no_transform", False, None),
+        (200, [JSON, NO_CACHE, NO_TRANSFORM], "no_transform", False, None),
+        (200, [JSON, JSON], "content_type", False, None),
+        (200, [JSON, PNG], "content_type", False, None),
+        (200, [JSON, LARGE, LARGE], None, True, None),
+        (200, [JSON, (b"content-length", b"+5")], None, True, None),
+        (200, [JSON, (b"content-length", b"")], None, True, None),
+        (200, [JSON, (b"content-encoding", b"gzip")], "encoded", False, None),
+        (200, [JSON, (b"trailer", b"Content-Digest")], "integrity", False, None),
+        (206, [JSON], "range", True, None),
+        (206, [JSON, NO_TRANSFORM], "no_transform", False, None),
+        (304, [JSON], "not_modified", True, None),
+        (304, [JSON, NO_TRANSFORM], "no_transform", False, None),
+        (101, [JSON], "status", False, None),
+        (204, [JSON], "status", False, None),
+    ],
+)
+def test_a_head_that_is_nearly_one_seen_before(status, headers, reason, vary, length):
+    """What differs in one field or in the status from a head that was encoded is judged for itself, again and again."""
+    judge = make_judge()
+    for known in ([JSON], [PNG], [JSON, LARGE], [JSON, NO_CACHE], [JSON, NO_CACHE, NO_CACHE], [JSON, LARGE, NO_CACHE]):
+        judge.judge(200, known)
+    for _ in range(2):
+        assert judged(judge, status, headers) == (vary, reason, False, length)
+
+
 def test_the_memory_is_bounded():
     """Ever new names, and ever new values of Cache-Control, cannot fill the memory."""
     judge = make_judge()
@@ -129,12 +165,46 @@ class TestAround:
         assert text == (decode(coding, result.body) if encoded else result.body)
         assert (result.header(b"accept-ranges") is None) == encoded
 
+    async def test_a_list_changed_after_the_head_of_a_stream_that_may_be_a_file(self, start, body):
+        """The same holds for a head that waits only because the server could be told to send a file [H10]."""
+
+        async def app(scope, receive, send):
+            message = start(content_type=b"application/x-ndjson")
+            await send(message)
+            message["headers"].insert(0, (b"late", b"1"))
+            message["status"] = 500
+            await send(body(b"{}\n", more_body=True))
+            await send(body(b""))
+
+        result = await http(
+            CompressionMiddleware(app),
+            headers=[(b"accept-encoding", b"gzip")],
+            extensions={"http.response.pathsend": {}},
+        )
+        assert result.status == 200
+        assert result.header(b"late") is None
+        assert result.header(b"content-encoding") == b"gzip"
+
     async def test_request_headers_as_lists(self, coding, sending, start, body, decode):
         """A server may give pairs that are lists, which no memory can find by their value."""
         app = CompressionMiddleware(sending(start(), body()))
         scope = {**http_scope(), "headers": [[b"host", b"x"], [b"accept-encoding", coding.encode()]]}
         for _ in range(2):
             assert decode(coding, (await drive(app, scope)).body) == TEXT
+
+    async def test_request_headers_that_can_be_read_once(self, coding, start, body, decode):
+        """An iterator is read for this class and for the app alike [H10]."""
+        seen = []
+
+        async def app(scope, receive, send):
+            seen.extend(scope["headers"])
+            await send(start())
+            await send(body())
+
+        headers = [(b"host", b"x"), (b"accept-encoding", coding.encode())]
+        result = await drive(CompressionMiddleware(app), {**http_scope(), "headers": iter(headers)})
+        assert decode(coding, result.body) == TEXT
+        assert seen == headers
 
     @pytest.mark.parametrize("credentials", [b"cookie", b"Authorization"])
     async def test_a_known_cross_site_request_is_looked_at_anew(self, credentials, sending, start, body):
@@ -144,3 +214,11 @@ class TestAround:
         for _ in range(2):
             assert (await http(app, headers=headers)).header(b"content-encoding") == b"gzip"
             assert (await http(app, headers=[*headers, (credentials, b"x")])).header(b"content-encoding") is None
+
+    async def test_one_of_several_lines_that_says_cross_site_counts(self, sending, start, body):
+        """A line beside it does not take back what the browser says [B2]."""
+        app = CompressionMiddleware(sending(start(), body()))
+        sites = [(b"sec-fetch-site", b"same-origin"), (b"Sec-Fetch-Site", b"cross-site")]
+        for pair in (sites, sites[::-1]):
+            result = await http(app, headers=[(b"accept-encoding", b"gzip"), (b"cookie", b"a=b"), *pair])
+            assert result.header(b"content-encoding") is None

@@ -1,5 +1,8 @@
 """Messages: streams that never stall, everything else in its order, and nothing sent too early."""
 
+import weakref
+from types import SimpleNamespace
+
 import anyio
 import anyio.lowlevel
 import pytest
@@ -111,6 +114,33 @@ class TestStreams:
         result = await http(CompressionMiddleware(app), headers=accepting(coding))
         assert result.header(b"content-length") == b"%d" % len(result.body)
         assert decode(coding, result.body) == TEXT
+
+    async def test_the_encoder_goes_with_the_last_chunk(self, sending, start, body):
+        """An app that works on behind its response does not keep megabytes for that."""
+        encoders = []
+
+        class Encoder:
+            """An encoder that can be watched."""
+
+            def __init__(self, *, live):
+                encoders.append(weakref.ref(self))
+
+            def feed(self, data):
+                return data
+
+            finish = feed
+
+        async def app(scope, receive, send):
+            await sending(start(), body(TEXT, more_body=True))(scope, receive, send)
+            assert encoders[0]() is not None
+            await send(body(b""))
+            assert encoders[0]() is None
+
+        wrapped = CompressionMiddleware(app, thread_minimum_size=0)
+        codec = SimpleNamespace(coding=b"gzip", heavy_start=False, inline_size=1, open=Encoder)
+        wrapped._policy.agreements._codecs[b"gzip"] = codec
+        await http(wrapped, headers=accepting("gzip"))
+        assert len(encoders) == 1
 
     async def test_other_heads_wait_for_the_body(self, coding, start, body):
         """An ordinary head is held until the first message of the body decides about its length [M5]."""
@@ -270,6 +300,30 @@ class TestOtherMessages:
         assert result.types == ["http.response.start", "http.response.pathsend"]
         assert result.header(b"content-encoding") is None
 
+    async def test_events_there_start_at_once(self, coding, start, body, decode):
+        """Events are no file, so that their head waits for nothing there either [M5]."""
+        sent = []
+
+        async def app(scope, receive, send):
+            await send(start(content_type=b"text/event-stream"))
+            assert len(sent) == 1
+            await send(body(b"data: 1\n\n"))
+
+        async def send(message):
+            sent.append(message)
+
+        scope = http_scope(headers=accepting(coding), extensions={"http.response.pathsend": {}})
+        await CompressionMiddleware(app)(scope, None, send)
+        assert decode(coding, sent[1]["body"]) == b"data: 1\n\n"
+
+    @pytest.mark.parametrize("extensions", [{}, {"extensions": None}])
+    async def test_lines_under_a_server_without_extensions(self, extensions, coding, sending, start, body, decode):
+        """A server that offers nothing may leave the key out or set it to None."""
+        app = CompressionMiddleware(sending(start(content_type=b"application/x-ndjson"), body(b"{}\n")))
+        scope = {key: value for key, value in http_scope(headers=accepting(coding)).items() if key != "extensions"}
+        result = await drive(app, {**scope, **extensions})
+        assert decode(coding, result.body) == b"{}\n"
+
     async def test_a_stream_of_lines_there_is_encoded(self, coding, sending, start, body, decode):
         """The same head with a body behind it is encoded, chunk by chunk [M5]."""
         app = sending(start(content_type=b"application/x-ndjson"), body(b"{}\n", more_body=True), body(b"{}\n"))
@@ -299,6 +353,18 @@ class TestOtherMessages:
         assert result.header(b"content-length") is None
         assert decode(coding, result.body) == TEXT
         assert result.sent[-1] is trailers
+
+    async def test_a_body_from_a_thread_with_trailers(self, coding, sending, start, body, decode):
+        """Where the body is encoded makes no difference [M2]."""
+        app = sending(start((b"content-length", b"3200"), trailers=True), body())
+        result = await http(CompressionMiddleware(app, thread_minimum_size=1), headers=accepting(coding))
+        assert result.header(b"content-length") is None
+        assert decode(coding, result.body) == TEXT
+
+    async def test_no_trailers_is_said_in_two_ways(self, coding, sending, start, body):
+        """A head that says ``trailers=False`` keeps its length [M2]."""
+        result = await http(CompressionMiddleware(sending(start(trailers=False), body())), headers=accepting(coding))
+        assert result.header(b"content-length") == b"%d" % len(result.body)
 
     async def test_messages_within_a_stream_keep_their_place(self, coding, sending, start, body, decode):
         """A push between two chunks stays between them [M1]."""
@@ -481,6 +547,16 @@ class TestPassingThrough:
         app = CompressionMiddleware(inner, exclude_content_types=["application/json"])
         scope, _ = enter(http_scope(headers=accepting("gzip")))
         result = await drive(app, scope)
+        assert result.body == TEXT
+        assert result.header(b"content-encoding") is None
+
+    async def test_a_copy_with_a_listener_decides_alone(self, sending, start, body):
+        """The Exchange that a listener needs is one to agree by [M9]."""
+        inner = CompressionMiddleware(sending(start(), body()))
+        app = CompressionMiddleware(
+            inner, exclude_content_types=["application/json"], on_complete=lambda scope, figures: None
+        )
+        result = await http(app, headers=accepting("gzip"))
         assert result.body == TEXT
         assert result.header(b"content-encoding") is None
 

@@ -498,13 +498,69 @@ class TestShapes:
             assert unencoded.header(b"content-encoding") is None
             assert unencoded.header(b"content-length") == b"3200"
 
-    @pytest.mark.parametrize("buffer", [bytearray, memoryview])
-    async def test_takes_other_buffers(self, buffer, coding, sending, start, body, decode):
-        """A bytearray or a memoryview is encoded like bytes [M4]."""
-        app = CompressionMiddleware(sending(start(), body(buffer(TEXT))))
+    @pytest.mark.parametrize("cache_size", [0, 1_000_000])
+    @pytest.mark.parametrize("buffer", [bytearray, memoryview, lambda text: memoryview(text).cast("Q")])
+    async def test_takes_other_buffers(self, buffer, cache_size, coding, sending, start, body, decode):
+        """A bytearray or a memoryview is encoded like bytes, whatever the size of its items is [M4]."""
+        app = CompressionMiddleware(sending(start(), body(buffer(TEXT))), cache_size=cache_size, minimum_size=500)
         result = await http(app, headers=[(b"accept-encoding", coding.encode())])
         assert decode(coding, result.body) == TEXT
         assert type(result.sent[-1]["body"]) is bytes
+
+    @pytest.mark.parametrize("buffer", [bytearray, memoryview, lambda text: memoryview(text).cast("Q")])
+    async def test_takes_them_as_chunks_too(self, buffer, coding, sending, start, body, decode):
+        """They are counted in bytes [M4]."""
+        seen = []
+        messages = [body(buffer(chunk), more_body=bool(chunk)) for chunk in (TEXT, TEXT, b"")]
+        app = CompressionMiddleware(
+            sending(start(), *messages), on_complete=lambda scope, figures: seen.append(figures)
+        )
+        result = await http(app, headers=[(b"accept-encoding", coding.encode())])
+        assert decode(coding, result.body) == TEXT * 2
+        assert seen[0].original_size == len(TEXT) * 2
+
+    async def test_the_bodies_of_head_stay_the_apps(self, start, body):
+        """What is withheld from the client is not taken out of the app's own message [H10]."""
+        content = body()
+
+        async def app(scope, receive, send):
+            await send(start((b"content-length", b"3200")))
+            await send(content)
+
+        result = await http(CompressionMiddleware(app), "HEAD", headers=[(b"accept-encoding", b"gzip")])
+        assert result.body == b""
+        assert content["body"] == TEXT
+
+    @pytest.mark.parametrize(("size", "encoded"), [(499, False), (500, True)])
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    async def test_a_body_of_the_minimum_is_large_enough(self, method, size, encoded, coding, sending, start, body):
+        """The minimum is the smallest size that is encoded, where the body shows it and not its length."""
+        app = CompressionMiddleware(sending(start(), body(TEXT[:size])), minimum_size=500)
+        result = await http(app, method, headers=[(b"accept-encoding", coding.encode())])
+        assert (result.header(b"content-encoding") is not None) == encoded
+
+    @pytest.mark.parametrize("limit", [None, 1])
+    @pytest.mark.parametrize("watched", [False, True])
+    @pytest.mark.parametrize(("saved", "encoded"), [(-1, False), (0, False), (1, True)])
+    async def test_a_body_that_gets_no_smaller_stays(self, saved, encoded, watched, limit, sending, start, body):
+        """One byte less is worth it, the same size is not; Vary says in any case that it was weighed [H11]."""
+
+        class Codec:
+            """A codec that makes a body smaller by so many bytes."""
+
+            coding = b"gzip"
+            inline_size = 100_000
+
+            def whole(self, data):
+                return bytes(len(data) - saved)
+
+        listener = (lambda scope, figures: None) if watched else None
+        app = CompressionMiddleware(sending(start(), body()), thread_minimum_size=limit, on_complete=listener)
+        app._policy.agreements._codecs[b"gzip"] = Codec()
+        result = await http(app, headers=[(b"accept-encoding", b"gzip")])
+        assert (result.header(b"content-encoding") is not None) == encoded
+        assert len(result.body) == len(TEXT) - (saved if encoded else 0)
+        assert result.header_all(b"vary") == [VARY]
 
     async def test_hands_the_predicate_a_copy(self, sending, start, body):
         """A predicate may do what it likes with its headers; the response keeps its own [H10]."""
@@ -553,6 +609,12 @@ class TestRequests:
         assert seen[b"if-range"] == tag, "an encoded part must not be completed by a plain one"
         assert original == request
 
+    async def test_a_plain_response_keeps_its_own_tag(self, recording):
+        """Only a 304 repeats what the client sent: a plain body is not the one that the suffix stands for [H4]."""
+        request = [(b"accept-encoding", b"gzip"), (b"if-none-match", b'"abc-gzip"')]
+        app = CompressionMiddleware(recording, etag="suffix", predicate=lambda scope, status, headers: False)
+        assert (await http(app, headers=request)).header(b"etag") == ETAG[1]
+
     async def test_takes_suffixes_off_where_nothing_is_encoded_too(self, recording):
         """A lock taken on an encoded response holds for a request that accepts no coding [H4]."""
         for name in (b"if-match", b"If-None-Match"):
@@ -588,6 +650,7 @@ class TestRequests:
             (b"if-match", b'"abc"', "suffix", True),
             (b"if-match", b'"abc"', "drop", True),
             (b"if-match", b'"abc"', "keep", False),
+            (b"if-match", b'"abc-br"', "weak", True),
             (b"If-Match", b'"abc-br"', "suffix", False),
             (b"If-Unmodified-Since", b"Wed, 21 Oct 2026 07:28:00 GMT", "weak", False),
         ],
@@ -599,6 +662,17 @@ class TestRequests:
         seen = dict(recording.seen[0]["headers"])
         assert kept == (b"range" in seen)
         assert name in seen
+
+    async def test_hides_a_vague_range_beside_the_codings(self, recording):
+        """An app that is to see no Accept-Encoding sees none here either [H4]."""
+        request = [
+            (b"accept-encoding", b"gzip"),
+            (b"range", b"bytes=100-"),
+            (b"if-range", b'W/"abc"'),
+            (b"x-own", b"1"),
+        ]
+        await http(CompressionMiddleware(recording, remove_accept_encoding=True), headers=request)
+        assert recording.seen[0]["headers"] == [(b"x-own", b"1")]
 
     @pytest.mark.parametrize("etag", ["weak", "suffix"])
     async def test_resumes_for_clients_that_accept_no_coding(self, etag, recording):
@@ -621,6 +695,12 @@ class TestRequests:
         await drive(CompressionMiddleware(recording, etag="suffix"), scope)
         assert exchange.scope is recording.seen[0]
         assert exchange.scope is not scope
+
+    async def test_keeps_no_scope_for_an_exchange_that_nobody_follows_by(self, recording):
+        """A scope that is kept for nobody would form a circle with its Exchange."""
+        scope, exchange = enter(http_scope(headers=[(b"accept-encoding", b"gzip"), (b"if-match", b'"abc-br"')]))
+        await drive(CompressionMiddleware(recording, etag="suffix"), scope)
+        assert exchange.scope is None
 
     async def test_leaves_zerocopysend_to_clients_without_codings(self, recording):
         """What is never encoded may be sent by the server itself [M3]."""

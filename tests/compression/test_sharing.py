@@ -38,6 +38,12 @@ class TestCache:
         assert seen[0].seconds > 0
         assert seen[1].seconds == 0
 
+    async def test_with_nobody_told_of_the_figures(self, coding, sending, start, body):
+        """Nor does it take a listener to remember."""
+        app = CompressionMiddleware(sending(start(), body()), cache_size=1_000_000)
+        first, second = [(await http(app, headers=accepting(coding))).sent[1]["body"] for _ in range(2)]
+        assert first is second
+
     async def test_a_large_body_needs_no_second_thread(self, coding, sending, start, body, decode):
         """What a thread has encoded is remembered as well."""
         seen = []
@@ -62,6 +68,17 @@ class TestCache:
         assert held[0] == 0
         assert held[1:] == list(range(100 - len(held) + 1, 100))
         assert 10 < len(held) < 20
+
+    def test_what_is_forgotten_leaves_all_its_room(self):
+        """After any number of bodies as many are held as at the beginning."""
+
+        def held_after(numbers):
+            for number in numbers:
+                cache.put(b"gzip", b"%05d" % number * 100, b"encoded")
+            return sum(cache.get(b"gzip", b"%05d" % number * 100) is not None for number in numbers)
+
+        cache = BodyCache(20_000)
+        assert held_after(range(100)) == held_after(range(100, 2000)) > 10
 
     def test_one_body_does_not_push_all_others_out(self):
         """A body of more than an eighth is not kept."""
@@ -128,6 +145,17 @@ class TestLiveMemory:
         result = await http(app, headers=accepting("gzip"), extensions={"http.response.pathsend": {}})
         assert result.body == b"{}\n{}\n"
         assert result.header(b"content-encoding") is None
+        assert result.header(b"vary") == b"Accept-Encoding"
+
+    async def test_what_follows_a_plain_stream_is_the_servers_business(self, sending, start, body):
+        """A head out of order behind a stream without memory reaches the server at once."""
+        late = start(status=500)
+        app = CompressionMiddleware(
+            sending(start(content_type=b"application/x-ndjson"), body(b"{}\n", more_body=True), late, body(b"{}\n"))
+        )
+        app._policy.live_memory._left = 0
+        result = await http(app, headers=accepting("gzip"), extensions={"http.response.pathsend": {}})
+        assert result.sent[2] is late
 
     def test_several_event_loops_count_together(self):
         """Threads that take and give back at the same moment lose nothing."""
@@ -195,6 +223,31 @@ class TestFigures:
         await http(app, path="/here")
         assert seen[0][0]["path"] == "/here"
         assert seen[0][1].skip_reason == "no_accept_encoding"
+
+    async def test_a_listener_reads_what_the_app_wrote_into_its_scope(self, sending, start, body):
+        """A framework's route is at hand, also where the app saw a copy of the scope."""
+        seen = []
+
+        async def app(scope, receive, send):
+            scope["route"] = "/items/{item}"
+            await sending(start(), body())(scope, receive, send)
+
+        wrapped = CompressionMiddleware(app, etag="suffix", on_complete=lambda scope, _: seen.append(scope["route"]))
+        await http(wrapped, headers=[*accepting("gzip"), (b"if-none-match", b'"a-gzip"')])
+        assert seen == ["/items/{item}"]
+
+    async def test_a_listener_hears_nothing_where_no_response_was(self, caplog):
+        """An app that fails or ends before its head has no figures."""
+
+        async def app(scope, receive, send):
+            if scope["path"] == "/fails":
+                raise RuntimeError("mine")
+
+        seen = []
+        wrapped = CompressionMiddleware(app, on_complete=lambda *told: seen.append(told))
+        for path in ("/fails", "/ends"):
+            await http(wrapped, path=path, headers=accepting("gzip"), raise_exceptions=False)
+        assert seen == []
 
 
 class TestInnerLayers:

@@ -7,6 +7,7 @@ import anyio
 import pytest
 
 from asgi_middleware.compression import CompressionMiddleware
+from asgi_middleware.compression.turns import Turns
 from asgi_middleware.testing.driver import http, http_scope
 
 pytestmark = pytest.mark.anyio
@@ -129,6 +130,34 @@ class TestPlaces:
         assert decode("zstd", (await http(app, headers=accepting("zstd"))).body) == b"smallend"
         assert steps == ["thread", "loop"]
 
+    async def test_a_live_stream_of_such_a_level_starts_on_the_loop(self, sending, start, body):
+        """What an open-ended stream clears is little at any level."""
+        messages = [body(b"data: 1\n\n", more_body=True), body(b"")]
+        app = CompressionMiddleware(
+            sending(start(content_type=b"text/event-stream"), *messages), zstd_level=12, encodings=["zstd"]
+        )
+        steps = watch(app, "zstd")
+        await http(app, headers=accepting("zstd"))
+        assert steps == ["loop", "loop"]
+
+    async def test_no_thread_means_none(self, sending, start, body):
+        """Who wants no threads gets none for a level that starts slowly either."""
+        app = CompressionMiddleware(
+            sending(start(), body(TEXT, more_body=True), body(b"")), zstd_level=12, thread_minimum_size=0
+        )
+        steps = watch(app, "zstd")
+        await http(app, headers=accepting("zstd"))
+        assert steps == ["loop", "loop"]
+
+    async def test_a_live_stream_is_measured_by_its_own_coding(self, sending, start, body):
+        """What a thread is worth to an open-ended stream says the coding that it takes, not that of a page."""
+        messages = [body(bytes(200), more_body=True), body(b"")]
+        app = CompressionMiddleware(sending(start(content_type=b"text/event-stream"), *messages))
+        steps = watch(app, "gzip")
+        app._policy.agreements._codecs[b"gzip"].inline_size = 100
+        await http(app, headers=accepting("gzip, br, zstd"))
+        assert steps[0] == "thread"
+
     async def test_slow_streams_stay_on_the_loop(self, coding, sending, start, body):
         """A few small events are not worth a thread."""
         events = [body(b"data: 1\n\n", more_body=True) for _ in range(50)]
@@ -227,6 +256,27 @@ class TestCancellation:
                 await anyio.sleep_forever()
 
         await CompressionMiddleware(app)(http_scope(headers=accepting("gzip")), None, send)
+
+
+async def test_a_turn_is_never_free_between_two():
+    """Who hands the turn on and asks again at once waits behind the one that has it now."""
+    turns = Turns()
+    turns.taken = True
+    order = []
+
+    async def take(name):
+        await turns.wait()
+        order.append(name)
+        turns.give_up()
+
+    async with anyio.create_task_group() as tasks:
+        for name in ("first", "second"):
+            tasks.start_soon(take, name)
+            await anyio.wait_all_tasks_blocked()
+        turns.give_up()
+        assert turns.taken
+    assert order == ["first", "second"]
+    assert not turns.taken
 
 
 class TestConcurrentSenders:

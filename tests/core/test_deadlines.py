@@ -1,6 +1,7 @@
 """Deadlines: fired in time, stopped, woken from a wait; one timer for each loop, and none when idle."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -73,6 +74,16 @@ class TestTimer:
         assert deadlines.monotonic() >= when
         await anyio.sleep(0.01)
         assert fired == ["x"]
+
+    async def test_started_again_and_stopped(self) -> None:
+        """One that was started twice and then stopped does not fire."""
+        fired: list[str] = []
+        timer = call_after(0, fired.append, "stopped")
+        timer.start(0.01)
+        timer.stop()
+        call_after(0.02, fired.append, "other")
+        await until(lambda: fired)
+        assert fired == ["other"]
 
     async def test_started_from_within(self) -> None:
         """It can start itself again as it fires."""
@@ -180,7 +191,62 @@ def test_several_loops() -> None:
     assert not deadlines._wheels
 
 
+@pytest.mark.parametrize("rings", [False, True], ids=["cancelled", "cancelled as it rings"])
+def test_a_cancellation_of_asyncio_gets_through(rings: bool) -> None:
+    """A task that is cancelled while it waits is cancelled, also where the alarm rings at that very moment."""
+
+    async def main() -> None:
+        alarm = Alarm()
+        task = asyncio.create_task(alarm.wait(forever))
+        await asyncio.sleep(0)
+        if rings:
+            alarm.ring()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+
+
+def test_no_cancellation_of_asyncio_is_left_behind() -> None:
+    """A task that the alarm woke is not cancelling any more, even if it got a message in spite of that."""
+
+    async def stubborn() -> Any:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return {"type": "late"}
+
+    async def main() -> None:
+        for receive in (forever, stubborn):
+            alarm = Alarm()
+            asyncio.get_running_loop().call_soon(alarm.ring)
+            assert await alarm.wait(receive) is None
+            task = asyncio.current_task()
+            assert task is not None
+            assert task.cancelling() == 0
+
+    asyncio.run(main())
+
+
 class TestAlarm:
+    @pytest.mark.parametrize("fails", [False, True])
+    async def test_nobody_waits_any_more(self, fails: bool) -> None:
+        """An alarm that rings after the wait is over, however it ended, wakes nobody."""
+        alarm = Alarm()
+
+        async def receive() -> Any:
+            await anyio.lowlevel.checkpoint()
+            if fails:
+                raise LookupError
+            return {"type": "x"}
+
+        with contextlib.suppress(LookupError):
+            await alarm.wait(receive)
+        alarm.ring()
+        await anyio.sleep(0.001)
+        assert alarm.rang
+
     async def test_message_first(self) -> None:
         """Before the alarm the message passes as the same object."""
         message = {"type": "http.request"}

@@ -7,6 +7,8 @@ import copy
 import gc
 import threading
 import weakref
+from collections import UserDict
+from types import MappingProxyType
 
 import pytest
 
@@ -75,7 +77,15 @@ class TestEnter:
         inner, found = listed_headers(scope)
         assert found == listed
         assert scope == given
+        assert (inner is scope) is isinstance(headers, tuple | None)  # no copy without need
         assert headers is None or inner["headers"] is found
+
+    def test_a_scope_of_another_kind(self):
+        """A scope that is a mapping of another kind is copied into a dict, and its tuple of headers passed on."""
+        scope = MappingProxyType(http_scope() | {"headers": ((b"host", b"a"),)})
+        inner, exchange = enter(UserDict(scope))
+        assert type(inner) is dict
+        assert inner == {**scope, SCOPE_KEY: exchange}
 
     def test_absent_headers(self):
         """A scope without headers stays without."""
@@ -166,6 +176,44 @@ class TestFieldsAndTimings:
         assert current.timings == {"db": 0.75, "render": 1.0}
         assert list(current.timings) == ["db", "render"]
         assert Exchange().timings == {}
+
+    def test_descriptions(self, current):
+        """Only times that were described have a description."""
+        current.add_timing("db", 0.5, "Database")
+        current.add_timing("render", 1.0)
+        current.add_timing("db", 0.5)
+        current.add_timing("cache", 0.5, "Cache")
+        assert current.describe_timings() == {"db": "Database", "cache": "Cache"}
+        assert Exchange().describe_timings() == {}
+
+    def test_copies_stay_as_they_are(self, current):
+        """A copy that was taken does not change with what a thread adds later."""
+
+        def add(value):
+            current.add_fields(name=value)
+            current.add_label("name", value)
+            current.add_timing("name", 1.0, value)
+
+        add("one")
+        current.add_label("other", "kept")
+        copies = current.copy_fields(), current.copy_labels(), current.describe_timings()
+        add("two")
+        assert copies == ({"name": "one"}, {"name": "one", "other": "kept"}, {"name": "one"})
+        assert (Exchange().copy_fields(), Exchange().copy_labels()) == ({}, {})
+
+    def test_a_thread_that_comes_in_between(self, current, monkeypatch):
+        """Of two threads that add the first field at once neither loses its own."""
+
+        class Lock:
+            def __enter__(self):
+                current._fields = {"theirs": 1}
+
+            def __exit__(self, *_):
+                pass
+
+        monkeypatch.setattr("asgi_middleware._core.exchange._first_use", Lock())
+        current.add_fields(mine=2)
+        assert current.fields == {"theirs": 1, "mine": 2}
 
     def test_a_block_that_raises_counts(self, current):
         """The time of a failing block is kept and its exception goes on."""

@@ -441,3 +441,21 @@ async def test_an_inner_template_gets_the_prefix_of_its_mount() -> None:
             app.mount("/d/{t}", inner)
         await http(Watch(app), "GET", "/d/1/in/2")
     assert found == ["/d/{t}/in/<int:id>", "/d/{t}/in/<int:id>", "/in/<int:id>"]
+
+
+def test_a_known_route_is_asked_for_what_else_the_scope_names() -> None:
+    """That a route answered before says nothing of another endpoint, or of the template of a framework further in."""
+
+    async def endpoint(request: Any) -> None:
+        return None
+
+    async def other(request: Any) -> None:
+        return None
+
+    route = Route("/items/{id}", endpoint)
+    named = {"route": route, "router": StarletteRouter([route]), "endpoint": endpoint, "path": "/items/1"}
+    expected = [({}, "/items/{id}"), ({"endpoint": other}, None), ({"path_template": "/inner"}, "/inner")]
+    for further, template in [*expected, *expected]:
+        exchange = Exchange()
+        exchange.scope = {**named, **further}
+        assert route_of(exchange) == template

@@ -72,6 +72,18 @@ class TestAsking:
         assert asked.origins == [CUSTOMER.decode(), EVIL.decode()]
         assert asked.scopes[0]["path"] == "/"
 
+    async def test_not_where_a_pattern_or_an_expression_allows(self, asked: Asked, kind: str) -> None:
+        """What is allowed in another way is never asked about, at the first request as little as later."""
+        cors = CORSMiddleware(
+            app,
+            allow_origins=["https://*.example.org"],
+            allow_origin_regex=r"https://pr-\d+\.example\.com",
+            allow_origin_func=getattr(asked, kind),
+        )
+        for origin in (b"https://a.example.org", b"https://pr-1.example.com") * 2:
+            assert await allowed(cors, origin)
+        assert asked.origins == []
+
     async def test_preflight(self, asked: Asked, kind: str) -> None:
         """A preflight is decided by it too, every time anew."""
         cors = middleware(getattr(asked, kind))

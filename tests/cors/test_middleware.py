@@ -373,6 +373,21 @@ class TestTransparency:
         assert scope == before
         assert inner[0] is scope
 
+    async def test_request_headers_that_can_be_read_once(self) -> None:
+        """An iterator is read for this class and for the app alike, and for a preflight."""
+        inner: list[Any] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            inner.extend(scope["headers"])
+            await answering([])(scope, receive, send)
+
+        cors = CORSMiddleware(app, **ALLOW)
+        headers = [(b"x-a", b"1"), ORIGIN, (b"access-control-request-method", b"GET")]
+        result = await drive(cors, {**http_scope(), "headers": iter(headers)})
+        assert inner == headers
+        assert result.header(b"access-control-allow-origin") == APP
+        assert (await drive(cors, {**http_scope("OPTIONS"), "headers": iter(headers)})).status == 204
+
     async def test_reason_in_the_exchange(self) -> None:
         """Where a class further out keeps an Exchange, the reason stands there."""
         scope, exchange = enter(http_scope(headers=[ORIGIN]))

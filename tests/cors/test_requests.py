@@ -440,6 +440,48 @@ class TestPreflight:
                 assert result.header(b"access-control-allow-methods") == method.encode()
                 assert result.header(b"access-control-allow-headers") == (",".join(names).encode() or None)
 
+    @pytest.mark.parametrize(
+        ("further", "reason"),
+        [
+            ((b"access-control-request-method", b"PUT"), "malformed_request_method"),
+            ((b"access-control-request-headers", b"x-other"), "header_not_allowed"),
+        ],
+        ids=["method", "headers"],
+    )
+    async def test_a_further_line_is_another_question(self, further: tuple[bytes, bytes], reason: str) -> None:
+        """What begins like a preflight that was answered is decided for itself."""
+        cors = CORSMiddleware(never, **LISTED)
+        headers = preflight_headers(Preflight("", LISTED, origin=APP, method="PUT", headers=("x-token",)))
+        assert (await http(cors, "OPTIONS", headers=headers)).status == 204
+        refused = await http(cors, "OPTIONS", headers=[*headers, further])
+        assert (refused.status, refused.json()["reason"]) == (403, reason)
+
+    async def test_refusals_take_no_room(self) -> None:
+        """What is refused is worked out anew: nobody pushes out what browsers ask again by asking for nonsense."""
+        cors = CORSMiddleware(never, **LISTED)
+        for method, name in (("GONE", "x-token"), ("PUT", "x-other")):
+            headers = preflight_headers(Preflight("", LISTED, origin=APP, method=method, headers=(name,)))
+            assert (await http(cors, "OPTIONS", headers=headers)).status == 403
+        assert not cors.policy.rules._preflights
+
+    @pytest.mark.parametrize("suffix", [b"", b":443", b"/path", b"."])
+    async def test_no_expression_lets_in_what_is_no_origin(self, suffix: bytes) -> None:
+        """Whatever an expression matches, only a complete serialization is let in, and never `null`."""
+        cors = CORSMiddleware(app, allow_origins=[], allow_origin_regex=r"null|https://a\.test(:443|/path|\.)?")
+        assert cors.policy.rules.regex.fullmatch("https://a.test" + suffix.decode())
+        result = await http(cors, headers=[(b"origin", b"https://a.test" + suffix)])
+        assert (result.header(b"access-control-allow-origin") is not None) == (not suffix)
+        result = await http(cors, headers=[(b"origin", b"null")])
+        assert result.header(b"access-control-allow-origin") is None
+
+    async def test_many_listed_origins_leave_room(self) -> None:
+        """However many origins are listed, those that a pattern lets in are remembered beside them."""
+        listed = [f"https://s{number}.example.com" for number in range(600)]
+        cors = CORSMiddleware(app, allow_origins=[*listed, "https://*.example.org"])
+        for origin in (b"https://a.example.org", b"https://b.example.org"):
+            await http(cors, headers=[(b"origin", origin)])
+        assert len(cors.policy.rules.known) == 602
+
     async def test_memory_is_bounded(self) -> None:
         """However many origins a client invents, what is remembered of them stays small, and listed ones stay known."""
         cors = CORSMiddleware(never, **LISTED)
@@ -465,6 +507,7 @@ class TestPreflight:
         plain = preflight_headers(PREFLIGHTS[0])
         for headers, expected in (
             ([*plain, (b"access-control-request-private-network", value)], b"true" if value == b"true" else None),
+            ([*plain, (b"Access-Control-Request-Private-Network", value)], b"true" if value == b"true" else None),
             (plain, None),
         ):
             result = await http(cors, "OPTIONS", headers=headers)

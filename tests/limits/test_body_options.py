@@ -39,6 +39,7 @@ class TestOverrides:
         "PUT /blobs/*": None,
         "/upload/**": 50,
         "/small/**": 5,
+        "/small/*": 7,
         re.compile(r"/api/v\d+"): 20,
     }
 
@@ -101,8 +102,9 @@ class TestContentLengthRequired:
             ([], b"x", "2", 411),
             ([], b"", "2", 200),
             (declared(1), b"x", "2", 200),
+            ([(b"transfer-encoding", b"5")], b"x", "1.1", 411),
         ],
-        ids=range(10),
+        ids=range(11),
     )
     @pytest.mark.parametrize("method", ["POST", "GET"])
     async def test_status(
@@ -133,6 +135,18 @@ class TestOnExceeded:
         assert result.received == 2
         assert exchange.refusal is not None
         assert exchange.refusal.reason == "body_too_large"
+
+    @pytest.mark.parametrize(
+        ("headers", "reason"),
+        [(declared(-1), "malformed_content_length"), (CHUNKED, "length_required")],
+        ids=["400", "411"],
+    )
+    async def test_only_for_large_bodies(self, headers: list[tuple[bytes, bytes]], reason: str) -> None:
+        """Any other refusal is answered as ever."""
+        limited = RequestBodyLimitMiddleware(
+            app, max_body_size=10, require_content_length=True, on_exceeded=lambda scope: JSONResponse({})
+        )
+        assert (await http(limited, "POST", headers=headers, body=b"x")).json()["reason"] == reason
 
     @pytest.mark.parametrize("broken", ["raises", "no app", "says nothing", "unfinished"])
     async def test_fails(self, broken: str, caplog: pytest.LogCaptureFixture) -> None:

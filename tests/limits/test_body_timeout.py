@@ -144,7 +144,7 @@ class TestTooSlow:
         assert result.types == ["http.response.start"]
 
     async def test_after_an_answer(self) -> None:
-        """An answer that is complete, or an error that has begun, stands."""
+        """An answer that is complete, or an error that has begun, stands, and no refusal is noted."""
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             if scope["path"] == "/complete":
@@ -157,8 +157,10 @@ class TestTooSlow:
             await receive()
             await send({"type": "http.response.body", "body": b"no"})
 
-        result = await stall(timed(app))
+        scope, exchange = enter(http_scope("POST", headers=CHUNKED))
+        result = await stall(timed(app), scope=scope)
         assert (result.status, result.body, result.complete) == (401, b"no", True)
+        assert exchange.refusal is None
         result = await stall(timed(app), scope=http_scope("POST", "/complete", headers=CHUNKED))
         assert (result.status, result.complete) == (200, True)
 
@@ -250,14 +252,31 @@ class TestInTime:
         await BodyTimeoutMiddleware(app)(*call)  # type: ignore[arg-type]
         assert (got[1:] == list(call[1:])) is passes
 
+    async def test_headers_that_can_be_read_once(self) -> None:
+        """Headers that come as an iterator reach the app whole."""
+        headers, seen = [(b"x-a", b"1"), *CHUNKED, (b"x-b", b"2")], []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            seen.extend(scope["headers"])
+            await read_all(scope, receive, send)
+
+        scope = {**http_scope("POST"), "headers": iter(headers)}
+        assert (await stall(timed(app), {"type": "http.request"}, scope=scope)).status == 200
+        assert seen == headers
+
     async def test_cancellation_passes(self) -> None:
-        """A cancellation from outside ends the wait for a body."""
+        """A cancellation from outside ends the wait for a body, and reaches the server's receive."""
         returned = False
         waiting = anyio.Event()
+        ended_by: list[type[BaseException]] = []
 
         async def receive() -> Any:
             waiting.set()
-            await anyio.sleep_forever()
+            try:
+                await anyio.sleep_forever()
+            except BaseException as error:
+                ended_by.append(type(error))
+                raise
 
         async def serve() -> None:
             nonlocal returned
@@ -269,6 +288,7 @@ class TestInTime:
             await waiting.wait()
             group.cancel_scope.cancel()
         assert not returned
+        assert ended_by == [anyio.get_cancelled_exc_class()]
 
 
 class TestSend:
@@ -298,6 +318,32 @@ class TestSend:
         assert exchange.refusal is not None
         assert exchange.refusal.reason == "send_timeout"
 
+    @pytest.mark.parametrize("read", [False, True], ids=["before the body", "after the body"])
+    async def test_what_the_app_hears_then(self, read: bool) -> None:
+        """After such a send the app hears that its client left, and the server that the response was cut."""
+        heard: list[str] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            if read:
+                await receive()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            with pytest.raises(ConnectionAbortedError):
+                await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            heard.append((await receive())["type"])
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                await anyio.sleep_forever()
+
+        script = iter([{"type": "http.request"}] * read)
+
+        async def receive() -> Any:
+            return next(script, None) or await anyio.sleep_forever()
+
+        with anyio.fail_after(5), pytest.raises(SendTimeoutError):
+            await timed(app, send_timeout=0.01)(http_scope("POST", headers=CHUNKED), receive, send)
+        assert heard == ["http.disconnect"]
+
     async def test_in_time(self) -> None:
         """A send that waits for a while, or for nothing, passes; what it raises passes too."""
 
@@ -312,6 +358,7 @@ class TestSend:
         with pytest.raises(OSError, match="the client is gone"):
             await timed(send_timeout=60)(http_scope(), receive, send)
         assert (await http(timed(send_timeout=60))).status == 200
+        assert not any(any(wheel.values()) for wheel in deadlines._wheels.values())
 
 
 @pytest.mark.parametrize(
@@ -332,6 +379,32 @@ def test_wrong(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError) as caught:
         BodyTimeoutMiddleware(read_all, **options)
     assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "more", "refused"), [(5, True, True), (6, True, False), (1, False, False)], ids=["slow", "fast", "last"]
+)
+async def test_what_has_just_come_counts(monkeypatch: pytest.MonkeyPatch, size: int, more: bool, refused: bool) -> None:
+    """The bytes of the message that ends a wait count for its pace, and the last of a body is never too late."""
+    now = 100.0
+    monkeypatch.setattr("asgi_middleware.limits.body_clock.monotonic", lambda: now)
+
+    async def receive() -> Any:
+        nonlocal now
+        await anyio.lowlevel.checkpoint()
+        now += 1.0
+        return {"type": "http.request", "body": b"x" * size, "more_body": more}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        got.append((await receive())["type"])
+
+    async def send(message: Any) -> None:
+        return None
+
+    got: list[str] = []
+    timed_app = BodyTimeoutMiddleware(app, idle_timeout=None, min_rate=10, min_rate_grace=0.5)
+    await timed_app(http_scope("POST", headers=CHUNKED), receive, send)
+    assert got == ["http.disconnect" if refused else "http.request"]
 
 
 async def test_a_trickle_faster_than_the_timer() -> None:

@@ -9,11 +9,79 @@ from hypothesis import strategies as st
 
 from asgi_middleware._core.config import ConfigurationError
 from asgi_middleware.limits import BodyBudget, RequestBodyLimitMiddleware
+from asgi_middleware.limits.budget import Share
 from asgi_middleware.testing.driver import http, http_scope
 
 pytestmark = pytest.mark.anyio
 
 CHUNKED = [(b"transfer-encoding", b"chunked")]
+
+
+async def test_a_budget_that_is_freed_while_the_refusal_is_sent() -> None:
+    """A request that was refused gets no more of its body, even if there is room again by then."""
+    budget, coming, kinds = BodyBudget(10, max_wait=0), anyio.Event(), []
+    assert budget.grow(8)
+
+    async def receive() -> Any:
+        await coming.wait()
+        return {"type": "http.request", "body": b"xxxx", "more_body": True}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            budget.release(8)
+            await anyio.wait_all_tasks_blocked()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async def read() -> None:
+            kinds.append((await receive())["type"])
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(read)
+            group.start_soon(read)
+            await anyio.wait_all_tasks_blocked()
+            coming.set()
+
+    limit = RequestBodyLimitMiddleware(app, max_body_size=10, budget=budget, drain_timeout=0)
+    with anyio.fail_after(5):
+        await limit(http_scope("POST", headers=CHUNKED), receive, send)
+    assert kinds == ["http.disconnect"] * 2
+    assert budget.in_flight == 0
+
+
+@pytest.mark.parametrize(("taken", "held"), [(0, 80), (50, 10), (95, 0)], ids=["much", "just enough", "too little"])
+def test_what_a_share_holds(taken: int, held: int) -> None:
+    """A share grows ahead of what has come where there is room, up to its limit, else by what has come alone."""
+    budget = BodyBudget(100)
+    assert budget.grow(taken)
+    share = Share(budget, 0)
+    assert share.cover(10, 80) is (held > 0)
+    assert (share.held, budget.in_flight) == (held, taken + held)
+
+
+async def test_the_first_in_line_gives_up() -> None:
+    """Those behind a request that gave up its wait get what it did not need, and nothing is lost."""
+    budget, turn = BodyBudget(10, max_wait=60), anyio.Event()
+    assert budget.grow(8)
+
+    async def give_up(scope: anyio.CancelScope) -> None:
+        with scope:
+            await budget.reserve(5)
+
+    async def stay() -> None:
+        if await budget.reserve(2):
+            turn.set()
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            scope = anyio.CancelScope()
+            group.start_soon(give_up, scope)
+            await anyio.wait_all_tasks_blocked()
+            group.start_soon(stay)
+            await anyio.wait_all_tasks_blocked()
+            assert budget.waiting == 2
+            scope.cancel()
+            await turn.wait()
+    assert (budget.in_flight, budget.waiting) == (10, 0)
 
 
 async def test_a_task_that_reads_on() -> None:

@@ -47,6 +47,8 @@ CASES: list[tuple[list[tuple[bytes, bytes]], dict[str, Any], str | None]] = [
     ([], {"path": "/ä", "raw_path": b"/%C3%A4" + b"x" * 14}, "target_too_long"),
     ([], {"path": "/" + "ä" * 9, "raw_path": None}, None),
     ([], {"path": "/" + "ä" * 10, "raw_path": None}, "target_too_long"),
+    ([], {"path": "/\ud800", "raw_path": None}, None),
+    ([], {"path": "/", "query_string": ...}, None),
 ]
 
 
@@ -91,10 +93,24 @@ async def test_lifespan() -> None:
 
 async def test_an_iterator() -> None:
     """Headers that can be read once are refused or passed on whole."""
+    seen = []
+
+    async def counting(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(len([*scope["headers"]]))
+        await app(scope, receive, send)
+
     for count, status in ((2, 204), (5, 431)):
         scope = http_scope()
         scope["headers"] = iter([field(5)] * count)
-        assert (await drive(HeaderLimitMiddleware(app, **LIMITS), scope)).status == status  # type: ignore[arg-type]
+        assert (await drive(HeaderLimitMiddleware(counting, **LIMITS), scope)).status == status  # type: ignore[arg-type]
+    assert seen == [2]
+
+
+async def test_all_fields_may_have_less_than_one() -> None:
+    """Where all fields together may have less than a single one, that holds."""
+    limited = HeaderLimitMiddleware(app, max_header_bytes=40, max_field_bytes=50)
+    assert (await http(limited, headers=[field(40)])).status == 204
+    assert (await http(limited, headers=[field(41)])).json()["reason"] == "headers_too_large"
 
 
 @pytest.mark.parametrize("option", LIMITS)

@@ -1,5 +1,6 @@
 """WebSocketMessageLimitMiddleware: size, rate, silence, age and connections; closed with a code, the app is woken."""
 
+import contextlib
 import gc
 import sys
 import types
@@ -20,6 +21,9 @@ from asgi_middleware.testing.driver import Result, drive, http, websocket, webso
 pytestmark = pytest.mark.anyio
 
 CONNECT = {"type": "websocket.connect"}
+
+OPTIONS: list[dict[str, Any]] = [{}, {"idle_timeout": 60}, {"max_messages_per_second": 60}]
+OPTION_NAMES = ["size alone", "with a clock", "with a pace"]
 
 
 class Echo:
@@ -73,12 +77,13 @@ class TestSize:
     @pytest.mark.parametrize(
         "message", ["x" * 11, "ä" * 6, "\U0001f600" * 3, b"x" * 11, "xxxxxxxxxä", "\ud800" * 4], ids=range(6)
     )
-    async def test_over(self, message: str | bytes) -> None:
+    @pytest.mark.parametrize("options", OPTIONS, ids=OPTION_NAMES)
+    async def test_over(self, options: dict[str, Any], message: str | bytes) -> None:
         """One byte more closes with 1009; the app gets that as a disconnect, and what it sends is an OSError [W1]."""
         echo = Echo()
         scope, exchange = enter(websocket_scope())
         script = [CONNECT, {"type": "websocket.receive", "text" if isinstance(message, str) else "bytes": message}]
-        result = await drive(limited(echo), scope, script)
+        result = await drive(limited(echo, **options), scope, script)
         assert result.types == ["websocket.accept", "websocket.close"]
         assert (result.close_code, result.close_reason) == (1009, "message_too_large")
         assert echo.messages == [{"type": "websocket.disconnect", "code": 1009, "reason": "message_too_large"}]
@@ -86,7 +91,7 @@ class TestSize:
         assert exchange.refusal is not None
         assert exchange.refusal.reason == "message_too_large"
 
-    @pytest.mark.parametrize("options", [{}, {"idle_timeout": 60}], ids=["size alone", "with a clock"])
+    @pytest.mark.parametrize("options", OPTIONS, ids=OPTION_NAMES)
     async def test_nothing_gets_through_afterwards(self, options: dict[str, Any]) -> None:
         """After the close the app receives disconnects, whatever comes; what it raises is swallowed [W1]."""
         seen = []
@@ -102,7 +107,7 @@ class TestSize:
         assert seen == ["websocket.disconnect"] * 3
         assert result.types == ["websocket.accept", "websocket.close"]
 
-    @pytest.mark.parametrize("options", [{}, {"idle_timeout": 60}], ids=["size alone", "with a clock"])
+    @pytest.mark.parametrize("options", OPTIONS, ids=OPTION_NAMES)
     async def test_closed_by_the_app(self, options: dict[str, Any]) -> None:
         """A large message that still comes after the app has closed is not closed again, and does not reach it."""
         seen = []
@@ -118,10 +123,48 @@ class TestSize:
         assert result.types == ["websocket.accept", "websocket.close"]
         assert result.close_code == 1000
 
-    async def test_memoryview(self) -> None:
-        """A buffer counts by its bytes."""
-        message = {"type": "websocket.receive", "bytes": memoryview(b"x" * 12).cast("i"), "text": None}
-        assert (await silent(limited(Echo()), message)).close_code == 1009
+    @pytest.mark.parametrize("options", OPTIONS, ids=OPTION_NAMES)
+    @pytest.mark.parametrize("items", ["i", "q"])
+    async def test_memoryview(self, items: str, options: dict[str, Any]) -> None:
+        """A buffer counts by its bytes, also behind a message of bytes."""
+        data = [b"x", memoryview(b"x" * 16).cast(items)]
+        script = [{"type": "websocket.receive", "bytes": each, "text": None} for each in data]
+        assert (await silent(limited(Echo(), **options), *script)).close_code == 1009
+
+    @pytest.mark.parametrize("options", OPTIONS, ids=OPTION_NAMES)
+    async def test_two_tasks_that_receive(self, options: dict[str, Any]) -> None:
+        """Large messages that reach two tasks of the app at once close the connection once, and nothing follows."""
+        coming, closing, kinds = anyio.Event(), anyio.Event(), []
+        sent: list[str] = []
+
+        async def receive() -> Any:
+            await coming.wait()
+            return {"type": "websocket.receive", "text": "x" * 11}
+
+        async def send(message: Any) -> None:
+            sent.append(message["type"])
+            if message["type"] == "websocket.close":
+                closing.set()
+                await anyio.lowlevel.checkpoint()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            async def read() -> None:
+                kinds.append((await receive())["type"])
+
+            await send({"type": "websocket.accept"})
+            async with anyio.create_task_group() as group:
+                group.start_soon(read)
+                group.start_soon(read)
+                await anyio.wait_all_tasks_blocked()
+                coming.set()
+                await closing.wait()
+                with pytest.raises(OSError, match="closed"):
+                    await send({"type": "websocket.send", "text": "too late"})
+
+        with anyio.fail_after(5):
+            await limited(app, **options)(websocket_scope(), receive, send)
+        assert kinds == ["websocket.disconnect"] * 2
+        assert sent == ["websocket.accept", "websocket.close"]
 
     async def test_any_size(self) -> None:
         """Without a limit any size passes."""
@@ -164,6 +207,23 @@ class TestRate:
         )
         assert result.close_code == 1008
         assert [message["type"] for message in echo.messages].count("websocket.receive") == 4
+
+    async def test_less_than_one_a_second(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """At a pace of one message in two seconds, those that keep it pass."""
+        now = 100.0
+        monkeypatch.setattr("asgi_middleware.limits.message_session.monotonic", lambda: now)
+        kinds = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal now
+            await receive()
+            await send({"type": "websocket.accept"})
+            for step in (2, 2, 1, 0):
+                kinds.append((await receive())["type"])
+                now += step
+
+        await silent(limited(app, max_messages_per_second=0.5), *[{"type": "websocket.receive", "text": "x"}] * 5)
+        assert kinds == ["websocket.receive"] * 3 + ["websocket.disconnect"]
 
 
 class TestTime:
@@ -247,6 +307,47 @@ class TestTime:
         assert result.types == ["websocket.accept"] + ["websocket.close"] * (how == "app")
         assert not any(any(wheel.values()) for wheel in deadlines._wheels.values())
 
+    @pytest.mark.parametrize("how", ["returns", "raises"])
+    async def test_no_clock_after_the_app(self, how: str) -> None:
+        """The clock of an app that ends and leaves its connection open holds nothing any more."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            if how == "raises":
+                raise LookupError
+
+        with contextlib.suppress(LookupError):
+            await silent(limited(app, idle_timeout=60))
+        assert not any(any(wheel.values()) for wheel in deadlines._wheels.values())
+
+    @pytest.mark.parametrize("how", ["client", "app"])
+    async def test_nobody_is_woken_after_the_end(self, how: str) -> None:
+        """Whoever still waits after the client or the app has ended the connection hears of no time that is up."""
+        script = iter([CONNECT, *[{"type": "websocket.disconnect", "code": 1000}] * (how == "client")])
+        got = None
+
+        async def receive() -> Any:
+            message = next(script, None)
+            if message is None:
+                await anyio.sleep(0.03)
+                return {"type": "websocket.disconnect", "code": 1006}
+            return message
+
+        async def send(message: Any) -> None:
+            return None
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal got
+            await receive()
+            await send({"type": "websocket.accept"})
+            await (receive() if how == "client" else send({"type": "websocket.close", "code": 1000}))
+            got = await receive()
+
+        with anyio.fail_after(5):
+            await limited(app, idle_timeout=0.005)(websocket_scope(), receive, send)
+        assert got == {"type": "websocket.disconnect", "code": 1006}
+
     async def test_a_server_that_sends_few_codes(self) -> None:
         """Where the server raises for a code, a private one is sent in its place, and the app is woken."""
         closed: list[int] = []
@@ -322,6 +423,17 @@ class TestConnections:
             assert (await websocket(counted, client=None)).accepted
         assert len(counted._connections or ()) == 0
         assert (await websocket(counted, client=("192.0.2.1", 3))).accepted
+
+    async def test_without_a_key(self) -> None:
+        """Connections whose key is None are not counted, however many there are at a time."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "websocket.accept"})
+            if scope["path"] != "/3":
+                assert (await websocket(counted, f"/{int(scope['path'][1:]) + 1}", client=None)).accepted
+
+        counted = limited(app, max_connections_per_key=1)
+        assert (await websocket(counted, "/1", client=None)).accepted
 
     async def test_an_app_that_fails(self) -> None:
         """A connection whose app raises is counted out."""

@@ -274,8 +274,9 @@ class TestByCounting:
             ("POST", [(b"content-length", b"3")], [b"xxx", b"x"]),
             ("GET", [(b"content-length", b"3")], [b"xxx", memoryview(b"x")]),
             ("HEAD", [(b"content-length", b"0")], [b"x"]),
+            ("POST", [(b"content-length", b"3")], [memoryview(b"xxxx").cast("i")]),
         ],
-        ids=["declared", "declared on GET", "none declared on HEAD"],
+        ids=["declared", "declared on GET", "none declared on HEAD", "larger items than bytes"],
     )
     @pytest.mark.parametrize("catches", [False, True], ids=["passes on", "catches"])
     async def test_longer_than_declared(

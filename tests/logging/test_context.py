@@ -109,6 +109,20 @@ def test_reset_in_another_context() -> None:
     assert correlation_id.get() is None
 
 
+def test_the_id_where_there_is_none() -> None:
+    """An id that is not there, or that somebody has bound as None, is the Exchange's, or else the default."""
+    assert correlation_id.get("default") == "default"
+    token = correlation_id.set(None)
+    assert get_contextvars() == {}
+    correlation_id.reset(token)
+    bind_contextvars(request_id=None)
+    assert correlation_id.get("default") == "default"
+    for current, found in ((Exchange(), "default"), (exchange(), "abc")):
+        held = current_exchange.set(current)
+        assert correlation_id.get("default") == found
+        current_exchange.reset(held)
+
+
 def test_ids_without_a_trace() -> None:
     """Only the ids that there are get bound."""
     bound = bind_request(Exchange(), clear=False)

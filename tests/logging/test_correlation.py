@@ -1,6 +1,8 @@
 """CorrelationIdMiddleware, message by message."""
 
+import gc
 import inspect
+import weakref
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -73,8 +75,9 @@ async def test_bad_ids_are_replaced(bad: bytes) -> None:
         (["a", "b"], [(b"a", b"ok"), (b"b", b"other")], [(b"a", b"ok"), (b"b", b"ok")]),
         (["a", "b"], [(b"a", b"no good"), (b"b", b"other")], [(b"a", b"made"), (b"b", b"made")]),
         (["a"], [(b"A", b"one"), (b"a", b"two")], [(b"a", b"made")]),
+        (["a"], [(b"A", b"ok"), (b"a", b"ok")], [(b"a", b"ok")]),
     ],
-    ids=["absent", "present", "second name", "two names", "unsafe", "two lines"],
+    ids=["absent", "present", "second name", "two names", "unsafe", "two lines", "the same twice"],
 )
 async def test_request_headers(
     names: Any, headers: list[tuple[bytes, bytes]], inner: list[tuple[bytes, bytes]]
@@ -203,6 +206,24 @@ async def test_inside_a_class_that_follows_the_scope() -> None:
     assert "path_template" not in scope
 
 
+async def test_no_circle_keeps_a_request_alive() -> None:
+    """The record of a request is freed with it, also where another class has made it that follows no scope."""
+    scope, exchange = enter(http_scope())
+    alive = weakref.ref(exchange)
+
+    async def swallow(message: Any) -> None:
+        pass
+
+    gc.collect()
+    gc.disable()
+    try:
+        await CorrelationIdMiddleware(App())(scope, anyio.sleep_forever, swallow)
+        del scope, exchange
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
 async def test_an_id_given_further_out_is_kept() -> None:
     """An id that stands in the Exchange already is told, not replaced."""
     scope, exchange = enter(http_scope())
@@ -227,7 +248,7 @@ async def test_interleaved() -> None:
     assert seen == {str(n): f"id-{n}" for n in range(4)}
 
 
-@pytest.mark.parametrize("step", ["request_ids.RequestIds.give", "header_finder.HeaderFinder.pick"])
+@pytest.mark.parametrize("step", ["logging.request_ids.RequestIds.give", "_core.header_finder.HeaderFinder.pick"])
 async def test_fail_open(step: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Should giving the id fail, the request is served all the same, and the failure is counted and told once."""
 
@@ -235,7 +256,7 @@ async def test_fail_open(step: str, monkeypatch: pytest.MonkeyPatch, capsys: pyt
         raise RuntimeError(step)
 
     wrapped = CorrelationIdMiddleware(App(), update_request_header=False)
-    monkeypatch.setattr(f"asgi_middleware.logging.{step}", broken)
+    monkeypatch.setattr(f"asgi_middleware.{step}", broken)
     for _ in range(2):
         assert (await http(wrapped, headers=[(b"x-request-id", b"abc")])).status == 200
     assert wrapped.failures == 2

@@ -11,7 +11,7 @@ import pytest
 
 from asgi_middleware._core.exchange import Exchange
 from asgi_middleware._core.refusals import Refusal
-from asgi_middleware.logging.endings import Ending, default_level, ending_of, is_failure
+from asgi_middleware.logging.endings import Ending, default_level, ending_of, is_failure, went_well
 from asgi_middleware.logging.failures import Failures
 from asgi_middleware.logging.observation import HTTPObservation
 from asgi_middleware.logging.request_ids import Correlation, RequestIds
@@ -73,6 +73,8 @@ FAULT = ValueError()
     ("steps", "raised", "outcome", "status"),
     [
         pytest.param([start(), body()], None, "ok", 200, id="whole answer"),
+        pytest.param([start(399), body()], None, "ok", 399, id="the last that is no failure"),
+        pytest.param([start(400), body()], None, "ok", 400, id="the first that is one"),
         pytest.param([start(404), body()], None, "ok", 404, id="not found"),
         pytest.param([start(500), body()], None, "error", 500, id="framework's own 500"),
         pytest.param([start(), {"type": "http.response.body"}], None, "ok", 200, id="bare body message"),
@@ -101,6 +103,7 @@ FAULT = ValueError()
             id="more trailers to come",
         ),
         pytest.param([], None, "no_response", None, id="nothing sent"),
+        pytest.param([body()], None, "no_response", None, id="a body alone"),
         pytest.param([start(), body(b"x", more_body=True)], None, "incomplete", 200, id="cut short"),
         pytest.param([start()], None, "incomplete", 200, id="head only"),
         pytest.param([], FAULT, "error", 500, id="raised before the start"),
@@ -142,6 +145,8 @@ def test_http_outcome(steps: list[Any], raised: BaseException | None, outcome: s
     ending = ending_of(traffic, Exchange(), raised, 9.0)
     assert (ending.outcome, ending.status) == (outcome, status)
     assert ending.error is (raised if outcome == "error" else None)
+    if raised is None:  # the quick answer is the same
+        assert went_well(traffic, Exchange()) is not is_failure(ending)
 
 
 def deny(status: int = 403, *, complete: bool = True) -> list[dict[str, Any]]:
@@ -208,6 +213,10 @@ def test_refusal_and_answered_error() -> None:
         play(http, [start(503), body()])
         play(websocket, [OPEN, close()])
         assert ending_of(http, exchange, None, 1.0).outcome == outcome
+        answered = observed()
+        play(answered, [start(), body()])
+        assert ending_of(answered, exchange, None, 1.0).outcome == outcome
+        assert not went_well(answered, exchange)
         assert ending_of(websocket, exchange, None, 1.0).outcome == outcome
     assert ending_of(observed(), failed, asyncio.CancelledError(), 1.0).error is FAULT
 
@@ -248,6 +257,15 @@ def test_a_file_sent_by_the_server_has_no_known_size() -> None:
     traffic = observed()
     play(traffic, [start(), {"type": "http.response.pathsend", "path": "/x"}])
     assert traffic.response_bytes is None
+    fields: dict[str, Any] = {}
+    traffic.describe(fields, 9.0)
+    assert "response_bytes" not in fields
+    head = observed("HEAD")
+    play(head, [start(), {"type": "http.response.pathsend", "path": "/x"}])
+    assert head.response_bytes == 0
+    mixed = observed()
+    play(mixed, [start(), {"type": "http.response.zerocopysend", "file": 3, "more_body": True}, body(b"x")])
+    assert (mixed.response_bytes, mixed.response_chunks, mixed.ended) == (None, 1, 3.0)
 
 
 def test_after_the_end_nothing_counts() -> None:

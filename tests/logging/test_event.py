@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import MutableMapping
+from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
@@ -129,9 +130,11 @@ class TestEvent:
             (None, None),
             ((None, 0), None),
             (("a\nb", 1), "a\\x0ab"),
+            (("x" * 65, 1), "x" * 64 + "…(+1)"),
+            ((IPv4Address("10.0.0.1"), 1), "10.0.0.1"),
             (..., None),
         ],
-        ids=["tuple", "list with text port", "None", "None inside", "rubbish", "absent"],
+        ids=["tuple", "list with text port", "None", "None inside", "rubbish", "long", "no text", "absent"],
     )
     async def test_client(self, client: Any, expected: str | None, lines: Lines) -> None:
         """The client's address is logged in whatever shape the server gives it [3.2]."""
@@ -176,6 +179,22 @@ class TestEvent:
         assert line["items"] == [1, "\\x1b"]
         assert line["app_name"] == "n"
         assert set(line["timings_ms"]) == {"db"}
+
+    async def test_fields_that_come_late(self, lines: Lines) -> None:
+        """A field that is added while the line is made, as a thread may, costs nothing of it."""
+
+        class Late:
+            def __str__(self) -> str:
+                add_fields(late=True)
+                return "text"
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            add_fields(first=Late())
+            await hello(scope, receive, send)
+
+        wrapped = LoggingMiddleware(app)
+        await http(wrapped)
+        assert (lines[0]["first"], wrapped.failures) == ("text", 0)
 
     async def test_exchange_values(self, lines: Lines) -> None:
         """Route and subject come from the Exchange, where other classes and frameworks leave them."""
@@ -287,6 +306,19 @@ class TestEvent:
         assert (lines[0]["outcome"], lines[0]["error_type"]) == ("error", "LookupError")
         assert "exception" not in lines[0]
 
+    async def test_an_error_that_was_refused(self, lines: Lines) -> None:
+        """A refusal is told by its reason, not by what was being handled when it was sent."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                raise TimeoutError
+            except TimeoutError:
+                await Refusal(504, "timeout").send(scope, receive, send)
+
+        await http(LoggingMiddleware(app))
+        assert (lines[0]["outcome"], lines[0]["refusal"]) == ("refused", "timeout")
+        assert "error_type" not in lines[0]
+
     @pytest.mark.parametrize("answered", [False, True])
     async def test_a_server_whose_receive_raises(self, answered: bool, lines: Lines) -> None:
         """An OSError out of the server's receive is a client that left, unless the answer was complete [3.3]."""
@@ -305,6 +337,23 @@ class TestEvent:
         with pytest.raises(ConnectionResetError):
             await LoggingMiddleware(app)(http_scope(), receive, send)
         assert lines[0]["outcome"] == ("ok" if answered else "client_disconnect")
+
+    async def test_a_websocket_whose_receive_raises(self, lines: Lines) -> None:
+        """The same holds of a WebSocket that is open."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "websocket.accept"})
+            await receive()
+
+        async def receive() -> Any:
+            raise OSError
+
+        async def send(message: Any) -> None:
+            return None
+
+        with pytest.raises(OSError):  # noqa: PT011 -- any
+            await LoggingMiddleware(app)({"type": "websocket", "path": "/", "headers": []}, receive, send)
+        assert lines[0]["outcome"] == "client_disconnect"
 
     async def test_memory_stays(self, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
         """Neither many requests nor a session of many messages leave anything behind."""

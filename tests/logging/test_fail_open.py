@@ -57,7 +57,7 @@ def broken(*_: Any, **__: Any) -> Any:
 
 STEPS = [
     f"{ROOM}.request_ids.RequestIds.give",
-    f"{ROOM}.header_finder.HeaderFinder.pick",
+    "asgi_middleware._core.header_finder.HeaderFinder.pick",
     f"{ROOM}.middleware.random_ids",
     f"{ROOM}.middleware.trace_of",
     f"{ROOM}.middleware.bind_request",

@@ -150,6 +150,24 @@ class TestFailures:
         assert line["outcome"] == "client_disconnect"
         assert "exception" not in line
 
+    @pytest.mark.parametrize(
+        ("version", "outcome"),
+        [("2.4", "client_disconnect"), ("2.3", "error"), ("2.0", "error"), (None, "error"), ("x", "client_disconnect")],
+    )
+    async def test_whose_an_error_of_send_is(self, version: Any, outcome: str, lines: Lines) -> None:
+        """An OSError out of send tells of the client on servers of version 2.4, before that of a fault."""
+
+        async def receive() -> Any:
+            return REQUEST
+
+        async def send(message: Any) -> None:
+            raise OSError
+
+        scope = http_scope(asgi={"version": "3.0", "spec_version": version})
+        with pytest.raises(OSError):  # noqa: PT011 -- any
+            await LoggingMiddleware(hello)(scope, receive, send)
+        assert lines[0]["outcome"] == outcome
+
     async def test_disconnect_during_the_last_send(self, lines: Lines) -> None:
         """A disconnect that arrives while the last message is being sent is the normal end."""
         tail = anyio.Event()

@@ -48,6 +48,23 @@ class TestIds:
         assert lines[0]["parent_span_id"] == "b7ad6b7169203331"
         assert lines[0]["span_id"] == seen[1].span_id
 
+    @pytest.mark.parametrize("wrap", [LoggingMiddleware, CorrelationIdMiddleware])
+    @pytest.mark.parametrize("headers", [[], [(b"x-request-id", b"abc")]], ids=["made", "taken"])
+    async def test_state(self, wrap: Any, headers: Any) -> None:
+        """The id is in a copy of the server's state, an empty one too; where the server gives none, none is made."""
+        seen: list[Any] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            seen.append((exchange_of(scope), scope.get("state")))
+            await hello(scope, receive, send)
+
+        empty: dict[str, Any] = {}
+        for state in (empty, None, ...):
+            await http(wrap(app), headers=headers, state=state)
+        (exchange, state), (_, nothing), (_, absent) = seen
+        assert state == {"request_id": exchange.request_id}
+        assert (empty, nothing, absent) == ({}, None, None)
+
     async def test_trace_off(self, lines: Lines) -> None:
         """Without trace context there are no trace fields."""
         await http(LoggingMiddleware(hello, trace_context="off"))
@@ -75,6 +92,27 @@ class TestIds:
         result = await http(app, headers=[(b"x-req", b"abc")])
         assert result.header(b"x-ref") == b"ABC"
         assert lines[0]["request_id"] == "ABC"
+
+    @pytest.mark.parametrize("alone", [False, True])
+    @pytest.mark.parametrize(
+        ("options", "sent", "pattern"),
+        [
+            ({"transformer": lambda chosen: f"mine-{chosen}"}, None, b"mine-[0-9a-f]{32}"),
+            ({"transformer": lambda chosen: f"mine-{chosen}"}, b"theirs", b"mine-theirs"),
+            ({"validator": lambda offered: offered != "theirs"}, b"theirs", b"[0-9a-f]{32}"),
+            ({"generator": lambda: "made"}, None, b"made"),
+        ],
+        ids=["transformed", "theirs transformed", "not valid", "made"],
+    )
+    async def test_hooks_are_asked(self, options: Any, sent: Any, pattern: bytes, alone: bool) -> None:
+        """Each hook is asked also where it is the only one, of ids that came and of those that were made here."""
+        wrapped: Any = CorrelationIdMiddleware(hello, **options)
+        if not alone:
+            wrapped = LoggingMiddleware(hello, correlation=Correlation(**options))
+        result = await http(wrapped, headers=[] if sent is None else [(b"x-request-id", sent)])
+        [told] = result.header_all(b"x-request-id")
+        assert re.fullmatch(pattern, told)
+        assert wrapped.failures == 0
 
     async def test_with_correlation_middleware_outside(self, lines: Lines) -> None:
         """Where a CorrelationIdMiddleware stands outside, its id is used and its header told once."""

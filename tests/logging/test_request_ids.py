@@ -81,9 +81,6 @@ def _report(queue: Any) -> None:
     queue.put([made for _ in range(20) for made in (generate_request_id(), random_half())])
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.may_skip("Windows has no fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_random_digits() -> None:
     """Words and halves are hexadecimal, of one length, and never the same twice, however many stocks they empty."""
     words, halves = [random_word() for _ in range(400)], [random_half() for _ in range(400)]
@@ -96,6 +93,9 @@ def test_random_digits() -> None:
     assert all(re.fullmatch("[0-9a-f]{16}", half) for half in halves)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.may_skip("Windows has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_generated_ids_differ_after_fork() -> None:
     """Parent and forked children never make the same id [3.1]."""
     context = multiprocessing.get_context("fork")

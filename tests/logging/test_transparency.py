@@ -10,9 +10,7 @@ import anyio
 import pytest
 
 from asgi_middleware._core.exchange import Exchange, add_fields, enter
-from asgi_middleware.logging import (
-    LoggingMiddleware,
-)
+from asgi_middleware.logging import CorrelationIdMiddleware, LoggingMiddleware
 from asgi_middleware.testing import drive, http, http_scope, lifespan
 
 pytestmark = pytest.mark.anyio
@@ -48,11 +46,17 @@ class TestTransparency:
         assert seen[1][1:] == objects
         assert lines == []
 
-    async def test_nothing_of_the_caller_changes(self) -> None:
+    @pytest.mark.parametrize("wrap", [LoggingMiddleware, CorrelationIdMiddleware])
+    @pytest.mark.parametrize("sent", [b"x-request-id: bad id", b"x-request-id: good", b"accept: */*", None])
+    @pytest.mark.parametrize("further_out", [False, True])
+    async def test_nothing_of_the_caller_changes(self, wrap: Any, sent: bytes | None, further_out: bool) -> None:
         """Scope, headers and state of the server, and the app's own messages, stay as they were [3.2]."""
         state = {"pool": object()}
-        headers = [(b"x-request-id", b"bad id")]
-        scope = http_scope(headers=headers, state=state)
+        headers: Any = [] if sent is None else [tuple(sent.split(b": "))]
+        given = list(headers)
+        scope = http_scope(state=state) | {"headers": headers}
+        if further_out:  # another of our classes stands there
+            scope, _ = enter(scope)
         before = {**scope}
         start = {"type": "http.response.start", "status": 200, "headers": [(b"X-Request-ID", b"app's own")]}
         copy = {**start, "headers": list(start["headers"])}  # type: ignore[call-overload]
@@ -63,10 +67,12 @@ class TestTransparency:
             await send(start)
             await send({"type": "http.response.body"})
 
-        await drive(LoggingMiddleware(app), scope)
+        wrapped = wrap(app)
+        await drive(wrapped, scope)
+        assert wrapped.failures == 0
         assert scope == before
-        assert scope["headers"] is before["headers"]
-        assert headers == [(b"x-request-id", b"bad id")]
+        assert scope["headers"] is before["headers"] is headers
+        assert headers == given
         assert list(state) == ["pool"]
         assert start == copy
 
@@ -97,29 +103,29 @@ class TestTransparency:
         assert all(result.sent[n] is sent[n] for n in (0, 2, 3, 4, 5))
 
     @pytest.mark.parametrize(
-        "headers",
+        ("headers", "kept"),
         [
-            ...,
-            None,
-            (),
-            ((b"a", b"1"),),
-            [[b"a", b"1"]],
-            iter([(b"a", b"1")]),
+            (lambda: ..., []),
+            (lambda: None, []),
+            (tuple, []),
+            (lambda: ((b"a", b"1"),), [b"a"]),
+            (lambda: [[b"a", b"1"]], [b"a"]),
+            (lambda: iter([(b"a", b"1"), (b"b", b"2"), (b"X-Request-ID", b"3")]), [b"a", b"b"]),
         ],
         ids=["absent", "None", "empty tuple", "tuple", "lists", "iterator"],
     )
-    async def test_any_shape_of_response_headers(self, headers: Any) -> None:
-        """A response start may lack headers, or give them as any iterable [3.3]."""
+    async def test_any_shape_of_response_headers(self, headers: Any, kept: list[bytes]) -> None:
+        """A response start may lack headers, or give them as any iterable; none but an id gets lost [3.3]."""
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
-            message = {"type": "http.response.start", "status": 200, "headers": headers}
+            message = {"type": "http.response.start", "status": 200, "headers": headers()}
             await send({name: value for name, value in message.items() if value is not ...})
             await send({"type": "http.response.body"})
 
         wrapped = LoggingMiddleware(app)
         sent = (await http(wrapped)).sent[0]["headers"]
         assert type(sent) is list
-        assert [name for name, _ in sent][-1:] == [b"x-request-id"]
+        assert [name for name, _ in sent] == [*kept, b"x-request-id"]
         assert wrapped.failures == 0
 
     async def test_interleaved_requests(self, lines: Lines) -> None:
@@ -155,11 +161,19 @@ class TestTransparency:
         assert result is None
 
     async def test_no_circle_keeps_a_request_alive(self) -> None:
-        """The record of a request is freed with it, without the garbage collector, also after a failed send."""
+        """A request's record is freed with it, without the garbage collector, also after a failure that was told."""
         alive: list[weakref.ref[Exchange]] = []
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             alive.append(weakref.ref(scope["asgi_middleware"]))
+            await hello(scope, receive, send)
+
+        async def answers(scope: Any, receive: Any, send: Any) -> None:
+            alive.append(weakref.ref(scope["asgi_middleware"]))
+            try:
+                raise ValueError
+            except ValueError as error:
+                scope["asgi_middleware"].error = error  # its traceback holds this frame, and that the scope
             await hello(scope, receive, send)
 
         async def broken(message: Any) -> None:
@@ -173,6 +187,8 @@ class TestTransparency:
             with pytest.raises(OSError):  # noqa: PT011 -- any
                 await LoggingMiddleware(app)(http_scope(), anyio.sleep_forever, broken)
             assert alive[1]() is None
+            await LoggingMiddleware(answers)(http_scope(), anyio.sleep_forever, _swallow)
+            assert alive[2]() is None
         finally:
             gc.enable()
 

@@ -8,15 +8,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextvars import Context
 from typing import Any
 
 import pytest
 import structlog
 from small_apps import echo, hello
 
-from asgi_middleware._core.exchange import add_fields
+from asgi_middleware._core.exchange import Exchange, add_fields, current_exchange
 from asgi_middleware.logging import LoggingMiddleware, configure_structlog, flush_log
 from asgi_middleware.logging import writing as module
+from asgi_middleware.logging.fast_road import open_road
 from asgi_middleware.logging.writing import BufferedLines, DirectLines, close_buffers
 from asgi_middleware.testing import http, websocket
 
@@ -217,6 +219,47 @@ class TestFastRoad:
         await http(wrapped)
         assert stream.getvalue().count("\n") == 1
 
+    async def test_ids_for_replaced_processors(self) -> None:
+        """While somebody else's processors stand in the chain, the ids are bound where those look for them."""
+        configure_structlog(stream=io.StringIO())
+        seen: list[Any] = []
+
+        async def notes(scope: Any, receive: Any, send: Any) -> None:
+            seen.append(structlog.contextvars.get_contextvars())
+            await hello(scope, receive, send)
+
+        with structlog.testing.capture_logs() as lines:
+            await http(LoggingMiddleware(notes))
+        assert seen[0]["request_id"] == lines[0]["request_id"]
+
+    @pytest.mark.parametrize("internals", [True, False])
+    def test_an_empty_chain(self, internals: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The road is closed while the chain has no processors, by whichever way structlog is asked for it."""
+        if not internals:  # as where a later structlog keeps its configuration elsewhere
+            monkeypatch.setattr("asgi_middleware.logging.fast_road._configuration", None)
+        configure_structlog(stream=io.StringIO())
+        road, chain = open_road(), structlog.get_config()["processors"]
+        assert road is not None
+        held = chain[:]
+        chain.clear()
+        assert (open_road(), road.is_clear()) == (None, False)
+        chain += held
+        assert (open_road(), road.is_clear()) == (road, True)
+
+    def test_one_bound_variable(self) -> None:
+        """Anything bound beside the request itself closes the road, also where the context holds nothing else."""
+        configure_structlog(stream=io.StringIO())
+        road = open_road()
+        assert road is not None
+
+        def request() -> list[bool]:
+            current_exchange.set(Exchange())
+            alone = road.is_clear()
+            structlog.contextvars.bind_contextvars(cart=7)
+            return [alone, road.is_clear()]
+
+        assert Context().run(request) == [True, False]
+
     async def test_configured_anew(self) -> None:
         """A configuration of the user's own takes over."""
         stream, own = io.StringIO(), io.StringIO()
@@ -227,6 +270,22 @@ class TestFastRoad:
         await http(LoggingMiddleware(app))
         assert stream.getvalue() == ""
         assert json.loads(own.getvalue())["status"] == 200
+
+    @pytest.mark.parametrize("path", ["/", "/absent"])
+    async def test_urgent_lines(self, path: str, stream: io.TextIOWrapper) -> None:
+        """A line of level error waits in no buffer, and takes with it what waits; by whichever road it goes."""
+        configure_structlog(stream=stream, buffered=True, capture_server_logs=False)
+        await http(LoggingMiddleware(app), path=path)
+        assert content(stream) == b""
+        await http(LoggingMiddleware(app, level=lambda _: "error"), path=path)
+        assert content(stream).count(b"\n") == 2
+
+    async def test_a_logger_of_ones_own(self) -> None:
+        """What is bound to a logger of one's own stands on the lines that it writes."""
+        stream = io.StringIO()
+        configure_structlog(stream=stream)
+        await http(LoggingMiddleware(hello, logger=structlog.get_logger("asgi.access").bind(service="shop")))
+        assert json.loads(stream.getvalue())["service"] == "shop"
 
     async def test_ids_of_other_lines(self) -> None:
         """Where the road is open the application's lines still carry the ids, by both kinds of loggers."""

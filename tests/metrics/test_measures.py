@@ -321,6 +321,26 @@ class TestExemplars:
 class TestWebSocketMessages:
     """Messages and bytes by direction, at once and without the connection's end."""
 
+    async def test_more_routes_than_series(self, metrics: Any) -> None:
+        """Messages of a route that has no series of its own are counted as such, each one."""
+
+        async def handler(scope: Any, receive: Any, send: Any) -> None:
+            scope["asgi_middleware"].set_route(scope["path"])
+            await receive()
+            await send({"type": "websocket.accept"})
+            await receive()
+            for _ in range(2):
+                await send({"type": "websocket.send", "text": "x"})
+            await send({"type": "websocket.close"})
+
+        wrapped = metrics.wrap(handler, max_series=2)
+        for path in ("/one", "/two"):
+            await websocket(wrapped, path, messages=["x"])
+        messages = metrics.read("websocket_server_messages_total", "http_route")
+        assert messages == {"/one": 3, "_OTHER": 3}
+        overflows = metrics.read("asgi_middleware_metrics_overflow_total", "metric")
+        assert {overflows[f"websocket_server_{name}"] for name in ("messages_total", "message_bytes_total")} == {3}
+
     async def test_counted(self, metrics: Any) -> None:
         """Text counts as its UTF-8 bytes, whatever keys a message has; only what was sent counts [T27]."""
 

@@ -208,7 +208,8 @@ async def test_the_bound_is_shared_by_all_instances(metrics: Any) -> None:
 
 
 @pytest.mark.parametrize("paths", [("/metrics", "/metrics/"), ("/health/**",), (), ("GET /only",)])
-async def test_excluded_paths_pass_as_they_are(metrics: Any, paths: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("root_path", ["", "/api"])
+async def test_excluded_paths_pass_as_they_are(metrics: Any, paths: tuple[str, ...], root_path: str) -> None:
     """An excluded request reaches the app with the very objects of the server, and leaves no trace [T34]."""
     seen: list[Any] = []
 
@@ -218,7 +219,7 @@ async def test_excluded_paths_pass_as_they_are(metrics: Any, paths: tuple[str, .
 
     wrapped = metrics.wrap(spy, exclude_paths=paths)
     for path in ("/metrics", "/metrics/", "/health", "/health/live", "/only", "/other"):
-        result = await http(wrapped, "GET", path)
+        result = await http(wrapped, "GET", root_path + path, root_path=root_path)
         assert (seen[-1] is result.scope) == ("asgi_middleware" not in seen[-1])
     kept = 6 - sum("asgi_middleware" not in scope for scope in seen)
     assert sum(metrics.requests().values()) == kept

@@ -10,6 +10,7 @@ import anyio
 import pytest
 from prometheus_client import CollectorRegistry
 
+from asgi_middleware._core.exchange import current_exchange, timing
 from asgi_middleware._core.refusals import Refusal
 from asgi_middleware.metrics import PrometheusMiddleware
 from asgi_middleware.testing.driver import drive, http, http_scope, lifespan
@@ -51,6 +52,7 @@ def sending(*messages: dict[str, Any], then: BaseException | None = None) -> Any
         ([START, {"type": "http.response.zerocopysend", "file": 3, "more_body": True}, LAST], "200", ""),
         ([START, {"type": "http.response.zerocopysend", "file": 3}], "200", ""),
         ([{**START, "trailers": True}, LAST, {"type": "http.response.trailers", "headers": []}], "200", ""),
+        ([{**START, "trailers": False}, LAST], "200", ""),
         ([{"type": "http.response.debug", "info": {}}, START, LAST], "200", ""),
         ([{"type": "http.response.early_hint", "links": []}, START, LAST], "200", ""),
         ([START, {"type": "http.response.push", "path": "/", "headers": []}, LAST], "200", ""),
@@ -98,6 +100,99 @@ async def test_an_exception(metrics: Any, messages: list[Any], status: str, kind
     name = f"{__name__}.Failed" if kind is Failed else kind.__name__
     assert metrics.requests() == {("GET", "", status, name): 1}
     assert metrics.active() == 0
+
+
+async def leaves(scope: Any, receive: Any, send: Any) -> None:
+    """Hear that the client left, and answer all the same."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    await sending(START, LAST)(scope, receive, send)
+
+
+async def skips(scope: Any, receive: Any, send: Any) -> None:
+    """Leave the request out, and answer."""
+    scope["asgi_middleware"].skip_metrics()
+    await sending(START, LAST)(scope, receive, send)
+
+
+async def times(scope: Any, receive: Any, send: Any) -> None:
+    """Spend time in a block, and answer."""
+    with timing("db"):
+        pass
+    await sending(START, LAST)(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"time_to_first_byte": True},
+        {"timings": True, "background": True},
+        {"labels": {"tenant": lambda scope: scope["type"]}},
+        {"labels": {"tenant": None}},
+        {"preset": "fastapi-instrumentator"},
+        {"preset": "starlette-exporter"},
+        {"preset": "django"},
+    ],
+    ids=["durations", "first byte", "timings", "own label", "handlers' label", "preset 1", "preset 2", "preset 3"],
+)
+@pytest.mark.parametrize(
+    "app",
+    [
+        sending(START, LAST),
+        sending({**START, "status": http_module.HTTPStatus.OK}, LAST),
+        sending({**START, "status": 503}, LAST),
+        sending({**START, "status": 700}, LAST),
+        Refusal(413, "body_too_large").send,
+        leaves,
+        skips,
+        times,
+    ],
+    ids=["200", "HTTPStatus", "503", "700", "refused", "leaves", "skips", "times"],
+)
+async def test_what_comes_again_counts_as_it_did_first(app: Any, options: dict[str, Any]) -> None:
+    """A request counts the same whether it is the first of an instance or others of its kind came before."""
+
+    async def counted(*before: Any) -> dict[Any, float]:
+        registry, apps = CollectorRegistry(), [*before, app]
+
+        async def next_one(scope: Any, receive: Any, send: Any) -> None:
+            await apps.pop(0)(scope, receive, send)
+
+        wrapped = PrometheusMiddleware(next_one, registry=registry, **options)
+        shown: list[dict[Any, float]] = []
+        for _ in (*before, app):
+            script = [{"type": "http.request", "body": b"", "more_body": False}, {"type": "http.disconnect"}]
+            await drive(wrapped, http_scope(), script)
+            shown.append(
+                {
+                    (sample.name, *sorted(sample.labels.items())): sample.value
+                    for family in registry.collect()
+                    for sample in family.samples
+                    if sample.name.endswith(("_count", "_total", "_active_requests", "_inprogress"))
+                }
+            )
+        last, earlier = shown[-1], shown[-2] if before else {}
+        return {key: value - earlier.get(key, 0) for key, value in last.items() if value != earlier.get(key, 0)}
+
+    first = await counted()
+    assert await counted(sending(START, LAST), app) == first
+    assert await counted(sending(START, LAST), app, app) == first
+
+
+async def test_odd_statuses(metrics: Any) -> None:
+    """What is no status counts as such, is remembered for nothing, and leaves the real one beside it alone."""
+    statuses = [*range(600, 650), 200.0, 200, 200]
+    given = iter(statuses)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await sending({**START, "status": next(given)}, LAST)(scope, receive, send)
+
+    wrapped = metrics.wrap(app)
+    for _ in statuses:
+        await http(wrapped)
+    assert metrics.requests() == {("GET", "", "_OTHER", ""): 51, ("GET", "", "200", ""): 2}
+    assert wrapped.parts.openings["http"]["GET"].settled.keys() == {200}
 
 
 async def test_an_exception_after_the_response(metrics: Any) -> None:
@@ -389,6 +484,17 @@ class TestNesting:
         assert other.get_sample_value("http_server_request_duration_seconds_count", labels) == 1
         assert metrics.requests() == {("GET", "", "200", ""): 1}
 
+    async def test_a_copy_for_another_registry_leaves_the_scope_alone(self, metrics: Any) -> None:
+        """The route is there for the outer one too, where the app fails and the inner one is done before."""
+
+        async def fails(scope: Any, receive: Any, send: Any) -> None:
+            scope["path_template"] = "/in/{side}"
+            raise Failed
+
+        inner = PrometheusMiddleware(fails, registry=CollectorRegistry())
+        await http(metrics.wrap(inner), raise_exceptions=False)
+        assert metrics.requests() == {("GET", "/in/{side}", "500", f"{__name__}.Failed"): 1}
+
     async def test_the_route_is_read_past_a_framework_that_copies_the_scope(self, metrics: Any) -> None:
         """A template written further in, into a copy of the scope, is found through the classes in between [T25]."""
 
@@ -431,6 +537,29 @@ async def test_the_scope_of_the_server_is_left_as_it_was(metrics: Any) -> None:
     before = dict(scope)
     await drive(metrics.wrap(sending(START, LAST)), scope)
     assert scope == before
+
+
+async def test_headers_that_can_be_read_once(metrics: Any) -> None:
+    """Headers that come as an iterator are there for the app and for the labels."""
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.extend(scope["headers"])
+        await sending(START, LAST)(scope, receive, send)
+
+    headers = [(b"x-tenant", b"acme")]
+    wrapped = metrics.wrap(app, labels={"tenant": lambda scope: dict(scope["headers"])[b"x-tenant"].decode()})
+    await drive(wrapped, {**http_scope(), "headers": iter(headers)})
+    assert seen == headers
+    assert metrics.read("http_server_request_duration_seconds_count", "tenant") == {"acme": 1}
+
+
+@pytest.mark.parametrize("options", [{}, {"timings": True}], ids=["durations", "timings"])
+async def test_the_context_is_left_as_it_was(metrics: Any, options: dict[str, Any]) -> None:
+    """After a request nothing of it is current any more, however it ended."""
+    for app in (sending(START, LAST), sending(then=Failed())):
+        await http(metrics.wrap(app, **options), raise_exceptions=False)
+        assert current_exchange.get() is None
 
 
 async def test_the_exchange_does_not_keep_the_scope(metrics: Any) -> None:
@@ -483,7 +612,7 @@ class TestCardinality:
         assert set(metrics.read("http_server_active_requests", "http_request_method")) == {"_OTHER"}
 
     async def test_random_paths_hosts_schemes_and_headers(self, metrics: Any) -> None:
-        """Two hundred made-up paths, hosts, versions and headers add no series at all [T3, T8]."""
+        """Two hundred made-up paths, hosts, schemes and headers add no series, and no scheme is kept [T3, T8]."""
         wrapped = metrics.wrap(sending({**START, "status": 404}, LAST), body_sizes=True)
         await http(wrapped, scheme="x")
         await http(wrapped)
@@ -495,6 +624,7 @@ class TestCardinality:
                 scheme=f"s{number}", root_path=f"/r{number}", query_string=b"q=%d" % number,
             )  # fmt: skip
         assert metrics.series() == series
+        assert wrapped.parts.openings.keys() == {"http"}
 
     async def test_an_own_set_of_methods(self, metrics: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """OpenTelemetry's variable replaces the known methods [T2]."""

@@ -11,6 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, Metric
 
 from asgi_middleware import CompressionMiddleware, ConfigurationError
 from asgi_middleware.metrics import MetricsEndpoint
+from asgi_middleware.metrics.exposition import TEXT
+from asgi_middleware.metrics.scraping import Scraping, Wanted
 from asgi_middleware.testing.driver import http
 
 pytestmark = pytest.mark.anyio
@@ -141,6 +143,16 @@ async def test_whoever_left_is_not_counted(gate: Gate, registry: CollectorRegist
         await http(endpoint)
     gate.opened.set()
     assert (await http(endpoint)).status == 200
+
+
+async def test_what_is_kept_is_bounded() -> None:
+    """Scrapes of a few families each, by names of the client's choosing, leave no more than a few results behind."""
+    registry = CollectorRegistry()
+    Counter("things", "Things.", registry=registry)
+    scraping = Scraping(registry, 5, 10.0)
+    for number in range(20):
+        assert await scraping.scrape(Wanted(TEXT, frozenset({f"n{number}"}), compress=False)) == b""
+    assert len(scraping._kept) <= 4
 
 
 async def test_compressed_once() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asgi_middleware import ConfigurationError, ServerTimingMiddleware, timing
+from asgi_middleware._core.exchange import current_exchange
 from asgi_middleware.metrics.server_timing import format_metric
 from asgi_middleware.testing.driver import http, websocket
 
@@ -92,6 +93,16 @@ class TestTheHead:
         """Without blocks and without a total there is no header [T40]."""
         assert field(await http(ServerTimingMiddleware(answering(LENGTH), enabled=True, total=None))) == []
 
+    async def test_a_block_without_a_name(self) -> None:
+        """What has no name is left out, and nothing stands in its place."""
+        [line] = field(await http(ServerTimingMiddleware(answering(LENGTH, blocks=("", "db")), enabled=True)))
+        assert [metric.split(";")[0] for metric in line.split(", ")] == ["db", "total"]
+
+    async def test_the_context_is_left_as_it_was(self) -> None:
+        """After the response nothing of the request is current any more."""
+        await http(ServerTimingMiddleware(answering(LENGTH), enabled=True))
+        assert current_exchange.get() is None
+
     async def test_at_most(self) -> None:
         """No more metrics are sent than allowed, and the total is one of them."""
         app = answering(LENGTH, blocks=tuple(f"b{number}" for number in range(50)))
@@ -129,10 +140,12 @@ class TestTrailers:
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await answering(trailers=True)(scope, receive, send)
+            await send({**end, "more_trailers": True})
             await send(end)
 
         result = await http(ServerTimingMiddleware(app, enabled=True), headers=TE, extensions=EXTENSIONS)
-        assert [name for name, _ in result.sent[2]["headers"]] == [b"digest", b"server-timing"]
+        assert [name for name, _ in result.sent[2]["headers"]] == [b"digest"]
+        assert [name for name, _ in result.sent[3]["headers"]] == [b"digest", b"server-timing"]
         assert end["headers"] == [(b"digest", b"x")]
 
     @pytest.mark.parametrize(

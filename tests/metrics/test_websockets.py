@@ -6,6 +6,7 @@ import anyio
 import pytest
 
 from asgi_middleware._core.refusals import Refusal
+from asgi_middleware.metrics import websockets
 from asgi_middleware.testing.driver import drive, websocket, websocket_scope
 
 pytestmark = pytest.mark.anyio
@@ -174,6 +175,67 @@ async def test_an_oserror_from_send(metrics: Any, failing: int, handshake: tuple
     assert metrics.read(*CLOSED) == ({} if code is None else {code: 1})
 
 
+@pytest.mark.parametrize(("messages", "code"), [([ACCEPT], "1006"), ([ACCEPT, CLOSE], "1000")], ids=["lost", "closed"])
+async def test_it_ends_once(metrics: Any, messages: Any, code: str) -> None:
+    """What an app hears after the end, and what it tries to send, ends nothing again."""
+    script = iter([{"type": "websocket.connect"}, *[{"type": "websocket.disconnect", "code": 1001}] * 2])
+    left = len(messages)
+
+    async def receive() -> Any:
+        return next(script)
+
+    async def send(message: Any) -> None:
+        nonlocal left
+        if not left:
+            raise OSError("gone")
+        left -= 1
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await sending(*messages)(scope, receive, send)
+        for _ in range(2):
+            with pytest.raises(OSError, match="gone"):
+                await send({"type": "websocket.send", "text": "x"})
+            assert (await receive())["type"] == "websocket.disconnect"
+
+    await metrics.wrap(app)(websocket_scope(), receive, send)
+    assert metrics.read(*CLOSED) == {code: 1}
+    assert metrics.read(*ACTIVE) == {"": 0}
+
+
+@pytest.mark.parametrize(
+    ("messages", "options"),
+    [([ACCEPT], {"websocket_messages": False}), ([ACCEPT, CLOSE], {})],
+    ids=["switched off", "after the close"],
+)
+async def test_sizes_that_nobody_counts_are_not_kept(
+    metrics: Any, monkeypatch: pytest.MonkeyPatch, messages: Any, options: Any
+) -> None:
+    """However many messages pass that are not counted, their sizes take no more memory than a batch."""
+    made: list[Any] = []
+    held: list[int] = []
+
+    class Seen(websockets.MeasuredWebSocket):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            made.append(self)
+
+    monkeypatch.setattr(websockets, "MeasuredWebSocket", Seen)
+    many = 2 * websockets.BATCH
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await sending(*messages)(scope, receive, send)
+        for _ in range(many):
+            await send({"type": "websocket.send", "text": "x"})
+        held.append(len(made[0].left))
+        for _ in range(many):
+            await receive()
+        held.append(len(made[0].arrived))
+
+    script = [{"type": "websocket.connect"}, *[{"type": "websocket.receive", "text": "x"}] * many]
+    await drive(metrics.wrap(app, **options), websocket_scope(), script)
+    assert max(held) <= websockets.BATCH + websockets.LOOK_EVERY
+
+
 @pytest.mark.parametrize(
     ("before", "handshake", "code"), [([], ("cancelled", ""), None), ([ACCEPT], ("accepted", "101"), "cancelled")]
 )
@@ -233,6 +295,18 @@ async def test_excluded(metrics: Any) -> None:
     """An excluded WebSocket leaves no trace."""
     await websocket(metrics.wrap(sending(ACCEPT, CLOSE), exclude_paths=["/ws"]), "/ws")
     assert metrics.read(*HANDSHAKES) == {}
+
+
+async def test_the_exchange_does_not_keep_the_scope(metrics: Any) -> None:
+    """After the connection the Exchange holds no scope."""
+    kept: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        kept.append(scope["asgi_middleware"])
+        assert kept[-1].scope is scope
+
+    await websocket(metrics.wrap(app))
+    assert kept[0].scope is None
 
 
 async def test_random_codes_paths_and_headers_add_no_series(metrics: Any) -> None:

@@ -1,6 +1,6 @@
 """Finding headers: any spelling is found, and what is learned stays bounded."""
 
-from asgi_middleware.logging.header_finder import HeaderFinder
+from asgi_middleware._core.header_finder import HeaderFinder
 
 
 def test_every_spelling_is_found_again_and_again() -> None:
