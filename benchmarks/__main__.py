@@ -145,7 +145,7 @@ def loads(*, quick: bool) -> Iterator[LoadRecord]:
 
 def waits(*, quick: bool) -> Iterator[WaitRecord]:
     """Measure what small requests wait for on a server that has something large to do."""
-    rounds, seconds = (1, 0.5) if quick else (3, 2)
+    rounds, seconds = (1, 0.5) if quick else (5, 1)
     yield from stalls(rounds=rounds, seconds=seconds)
     yield from scraped(rounds=2 * rounds, seconds=seconds)
 

@@ -79,7 +79,7 @@ def wait_targets_table(result: Result) -> Iterator[str]:
     yield "| while the server does | ours | beside | p99 at most | ratio | holds |"
     yield "|---|---|---|---|---|---|"
     for target, beside, ratio in wait_outcomes(result):
-        held = "yes" if ratio <= target.at_most else "**no**"
+        held = "yes" if round(ratio, 2) <= target.at_most else "**no**"
         yield f"| {' | '.join(target.during)} | {beside} | {target.at_most:g} | {ratio:.2f} | {held} |"
 
 
