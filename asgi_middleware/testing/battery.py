@@ -59,7 +59,7 @@ class Battery:
         self.sandwich = sandwich
         self._scenario = scenario
         self.timeout = timeout
-        self._hanging = 0
+        self._hanging: set[str] = set()
 
     async def run(self) -> None:
         """Run everything; what is found is in the sandwich's report."""
@@ -84,10 +84,10 @@ class Battery:
     ) -> Result | None:
         """Run one case in a task of its own; give what came out, None where it was not served to its end.
 
-        After a few calls that hang, no further one is made: each costs the whole time-out.
+        After a few cases that hang, no further one is run: each costs the whole time-out.
         """
         results: list[Result] = []
-        if self._hanging >= _MOST_HANGING:
+        if len(self._hanging) >= _MOST_HANGING:
             return None
 
         async def serve() -> None:
@@ -165,7 +165,7 @@ class Battery:
 
     def report_hang(self, connection: Connection, text: str) -> None:
         """Report that a call did not end in time."""
-        self._hanging += 1
+        self._hanging.add(f"{connection.protocol}: {connection.case}")
         self.sandwich.report.add(
             Violation("hangs", connection.protocol, text, case=connection.case, trace=connection.trace)
         )

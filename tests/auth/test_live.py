@@ -1,6 +1,7 @@
 """Over sockets: a real server, real clients, the main ways in and the main refusals."""
 
 import asyncio
+import socket
 import threading
 
 import httpx
@@ -53,34 +54,26 @@ def app(reject):
 
 
 class HypercornThread:
-    """hypercorn on a port that the system picks."""
+    """hypercorn in a thread; its socket listens before it starts, so that no client comes too early."""
 
     def __init__(self, target, _ws):
         self.target = target
-        self.config = hypercorn.config.Config()
-        self.config.bind = ["127.0.0.1:0"]
-        self.config.errorlog = None
         self.started = threading.Event()
         self.thread = threading.Thread(target=asyncio.run, args=[self.serve()])
 
     async def serve(self):
         self.loop = asyncio.get_running_loop()
         self.stop = asyncio.Event()
-        create = self.config.create_sockets
-
-        def create_sockets():
-            made = create()
-            self.port = made.insecure_sockets[0].getsockname()[1]
-            self.loop.call_later(0.1, self.started.set)
-            return made
-
-        object.__setattr__(self.config, "create_sockets", create_sockets)
+        self.started.set()
         await hypercorn.asyncio.serve(self.target, self.config, shutdown_trigger=self.stop.wait)
 
     def __enter__(self):
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        self.config = hypercorn.config.Config.from_mapping(bind=[f"fd://{listener.detach()}"], errorlog=None)
         self.thread.start()
         assert self.started.wait(START_TIMEOUT)
-        return self.port
+        return port
 
     def __exit__(self, *_):
         self.loop.call_soon_threadsafe(self.stop.set)
@@ -119,7 +112,15 @@ async def test_http(server, ws):
                 assert answer.json()["status"] == status
             head = await client.head("/me")
             assert (head.status_code, head.content) == (401, b"")
-            # The refusal comes without the body being read, and the connection stays usable.
+
+
+async def test_a_refused_upload():
+    """The refusal comes without the body being read; on a server that reads what is left, the client sees it.
+
+    hypercorn does not: it closes the connection, and a client that is still sending may see that instead.
+    """
+    with UvicornThread(app("deny")) as port:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
             assert (await client.post("/me", content=b"x" * 100_000)).status_code == 401
             assert (await client.get("/health")).status_code == 200
 

@@ -88,7 +88,7 @@ def test_closed_at_expiry(page: Page) -> None:
     """A page sees the code and the reason with which its socket is closed when the token ends."""
     with serving(guarded) as site:
         page.goto(f"{site.origin}/page")
-        token = ISSUER.token(sub="ada", exp=int(time.time()) + 1)
+        token = ISSUER.token(sub="ada", exp=int(time.time()) + 3)
         waiting = OPEN.replace("socket.close(); };", "};")
         found = page.evaluate(waiting, [f"{site.websocket_origin}/ws", ["bearer", token]])
     assert found["user"].startswith("ada")

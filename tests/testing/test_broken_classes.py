@@ -631,7 +631,7 @@ def test_every_rule_catches_something() -> None:
 @pytest.mark.parametrize(("broken", "key"), BROKEN, ids=lambda value: value if isinstance(value, str) else None)
 async def test_a_broken_class_is_caught(broken: Callable[..., Any], key: str) -> None:
     """Each fault is reported under the name of its rule and what it is about."""
-    report = await check_middleware(broken, timeout=0.5)
+    report = await check_middleware(broken, timeout=1)
     assert key in report.keys
     found = next(violation for violation in report.violations if violation.key == key)
     assert found.rule in RULES
