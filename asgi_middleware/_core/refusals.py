@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asgi_middleware._core.exchange import exchange_of
 from asgi_middleware._core.headers import is_field_value, is_token
+from asgi_middleware._core.lingering import body_follows, drain, holding_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -166,16 +167,21 @@ class Refusal:
         """
         return self._messages(scope, "http.response", request_id, close_connection=close_connection)
 
-    async def send(self, scope: Scope, receive: Receive, send: Send, *, close_connection: bool = False) -> None:
+    async def send(
+        self, scope: Scope, receive: Receive, send: Send, *, close_connection: bool = False, unread: bool = True
+    ) -> None:
         """Refuse the connection and note it in the Exchange; the app must not be called afterwards.
 
-        An HTTP request is answered without reading its body. Of a WebSocket the ``websocket.connect`` is taken first.
+        An HTTP request is answered without reading its body. Where the client is about to send one, the last byte of
+        the answer waits until what comes was taken and dropped, within bounds, so that the client sees the answer
+        (lingering close, RFC 9112 9.6). Of a WebSocket the ``websocket.connect`` is taken first.
 
         Args:
             scope: An ``http`` scope, or a ``websocket`` scope before its accept.
             receive: The server's receive.
             send: The server's send.
             close_connection: See :meth:`messages`.
+            unread: Whether there may be more of the body to receive.
         """
         exchange = exchange_of(scope)
         request_id = None
@@ -185,6 +191,10 @@ class Refusal:
         if scope["type"] == "http":
             start, body = self._messages(scope, "http.response", request_id, close_connection=close_connection)
             await send(start)
+            if unread and body_follows(scope.get("headers")):
+                begun, body = holding_back(body)
+                await send(begun)
+                await drain(receive)
             await send(body)
             return
         connect = await receive()

@@ -239,7 +239,7 @@ class DecompressionMiddleware:
                 size += len(message["body"])
                 more = message["more_body"]
         except InflationError as error:
-            await _BROKEN[error.reason].send(scope, receive, send)
+            await _BROKEN[error.reason].send(scope, receive, send, unread=not body.ended)
             return
 
         async def receive_inflated() -> Message:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from asgi_middleware._core.exchange import exchange_of
+from asgi_middleware._core.lingering import drain, holding_back
 from asgi_middleware._core.takeover import Takeover, drop
 from asgi_middleware.compression.errors import DecompressionError
 from asgi_middleware.compression.inflate import PIECE
@@ -70,19 +71,22 @@ class EncodedBody(Turns):
         receive: The server's receive.
         plan: How its codings are undone.
         pool: The threads.
+
+    Attributes:
+        ended: Whether nothing of the encoded body is left to receive.
     """
 
     __slots__ = (
         "_allowance",
         "_broken",
         "_declared_size",
-        "_ended",
         "_inflation",
         "_pool",
         "_receive",
         "_renewal",
         "_spent",
         "_unfinished",
+        "ended",
     )
 
     def __init__(self, receive: Receive, plan: Plan, pool: WorkerPool) -> None:
@@ -95,7 +99,7 @@ class EncodedBody(Turns):
         self._spent = 0
         self._pool = pool
         self._broken: str | None = None
-        self._ended = False  # whether the encoded body is
+        self.ended = False
         self._unfinished: Step | None = None
 
     async def read(self) -> Message:  # noqa: PLR0912 -- every call of a function costs each piece of a body
@@ -112,7 +116,7 @@ class EncodedBody(Turns):
                 if self._broken is not None:
                     raise InflationError(self._broken)  # noqa: TRY301 -- as the first time
                 if self._unfinished is None and inflation.hungry:
-                    if self._ended:
+                    if self.ended:
                         return self._last(inflation, b"")
                     message = await self._receive()
                     if message["type"] != "http.request":
@@ -127,7 +131,7 @@ class EncodedBody(Turns):
                 else:
                     piece = await self._step_elsewhere(inflation)
                 if piece:
-                    if self._ended and inflation.hungry:
+                    if self.ended and inflation.hungry:
                         return self._last(inflation, piece)
                     return {"type": "http.request", "body": piece, "more_body": True}
             return await self._receive()
@@ -138,7 +142,7 @@ class EncodedBody(Turns):
             self.give_up()
 
     def _feed(self, inflation: Inflation, message: Message) -> None:
-        self._ended = not message.get("more_body", False)
+        self.ended = not message.get("more_body", False)
         body = message.get("body")
         if body:
             body = body if type(body) is bytes else bytes(body)
@@ -156,6 +160,11 @@ class EncodedBody(Turns):
         inflation.finish()
         self._inflation = None
         return {"type": "http.request", "body": piece, "more_body": False}
+
+    async def drain(self) -> None:
+        """Take and drop what is left of a body that cannot be inflated."""
+        if not self.ended:
+            await drain(self._receive)
 
     async def _step_elsewhere(self, inflation: Inflation) -> bytes:
         if self._unfinished is None:
@@ -218,4 +227,7 @@ class GuardedBody:
             exchange = exchange_of(scope)
             request_id = None if exchange is None else exchange.request_id
             # The connection may live on: the codings of a body are not its framing.
-            await taken.answer([*refusal.messages(scope, request_id=request_id)], self._send, before_last=None)
+            messages: list[Message] = [*refusal.messages(scope, request_id=request_id)]
+            if not self._body.ended:
+                messages[1:] = holding_back(messages[1])
+            await taken.answer(messages, self._send, before_last=self._body.drain)

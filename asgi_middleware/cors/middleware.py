@@ -305,6 +305,6 @@ async def _answer_failure(error: Exception, scope: Scope, receive: Receive, send
         exchange.error = error
     # The app's exception is what counts; a client that is gone meanwhile must not replace it.
     with suppress(Exception):
-        await INTERNAL_ERROR.send(scope, receive, send)
+        await INTERNAL_ERROR.send(scope, receive, send, unread=False)
     if exchange is not None and not exchange.claimed("logging"):
         exchange.error = None  # nobody further out reads it, and its traceback holds the Exchange: a circle

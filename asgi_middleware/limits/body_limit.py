@@ -1,4 +1,4 @@
-"""How much body a request may have, by its head and its path, and how to let a refused upload run out.
+"""How much body a request may have, by its head and its path.
 
 Facts this module rests on:
 
@@ -6,10 +6,6 @@ Facts this module rests on:
   both on (RFC 9112 6.1 and 6.3). So bytes are counted whatever was declared.
 - A body that is longer than its declared length means that somebody on the way framed it differently (RFC 9112 11.2).
 - An HTTP/1 request with neither field has no body (RFC 9112 6.3). An HTTP/2 request with neither may have one.
-- Closing a connection while the client still sends makes TCP reset it, and the client then loses the response that it
-  had not read yet (RFC 9112 9.6). Reading on for a while, and throwing away what comes, lets it arrive.
-- A client that sent ``Expect: 100-continue`` holds its body back until it hears a status (RFC 9110 10.1.1). It needs no
-  such while.
 - ``http.request`` may lack ``body`` and ``more_body``; a body may be any bytes-like object.
 """
 
@@ -19,13 +15,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from asgi_middleware._core.header_finder import HeaderFinder
-from asgi_middleware._core.headers import find, parse_content_length
-from asgi_middleware._core.messages import body_size
+from asgi_middleware._core.headers import parse_content_length
 from asgi_middleware._core.paths import PathRules
 
 if TYPE_CHECKING:
     from asgi_middleware._core.config import Problems
-    from asgi_middleware._core.types import HeaderList, RawHeaders, Receive, Scope
+    from asgi_middleware._core.types import HeaderList, Scope
 
 FRAMING: Final = HeaderFinder((b"content-length", b"transfer-encoding"))
 """What tells where a body ends, in any letter case: not every server gives names in lower case."""
@@ -78,29 +73,6 @@ class KnownLengths(dict[bytes, int]):
         if len(self) < _MOST_LENGTHS:
             self[value] = length
         return length
-
-
-def waits_for_continue(headers: RawHeaders) -> bool:
-    """Tell whether the client holds its body back until it hears a status."""
-    return b"100-continue" in (find(headers, b"expect") or b"").lower()
-
-
-async def drain(receive: Receive, *, max_bytes: int, timeout: float) -> None:  # noqa: ASYNC109 -- the bound is the point
-    """Take and drop the rest of a request's body.
-
-    Ends when the body ends, when the client leaves, after `max_bytes` bytes, or after `timeout` seconds.
-    """
-    import anyio.lowlevel  # noqa: PLC0415 -- only a refusal needs it
-
-    left = max_bytes
-    with anyio.move_on_after(timeout):
-        while left > 0:
-            # A server may have messages at hand without waiting; the clock needs a chance all the same.
-            await anyio.lowlevel.checkpoint()
-            message = await receive()
-            if message["type"] != "http.request" or not message.get("more_body", False):
-                return
-            left -= body_size(message)
 
 
 class SizesByPath:

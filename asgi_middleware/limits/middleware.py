@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asgi_middleware._core.config import Problems
 from asgi_middleware._core.exchange import exchange_of, listed_headers
+from asgi_middleware._core.lingering import body_follows, drain, holding_back
 from asgi_middleware._core.messages import size_of
 from asgi_middleware._core.refusals import Refusal
 from asgi_middleware._core.takeover import Takeover, drop
@@ -18,12 +19,10 @@ from asgi_middleware.limits.body_limit import (
     KnownLengths,
     SizesByPath,
     declared_length,
-    drain,
-    waits_for_continue,
 )
 from asgi_middleware.limits.budget import BodyBudget, Bound, Share, SharedBound
 from asgi_middleware.limits.errors import BodyTooLargeError
-from asgi_middleware.limits.takeover import collect, holding_back, messages_of
+from asgi_middleware.limits.takeover import collect, messages_of
 
 if TYPE_CHECKING:
     import re
@@ -279,7 +278,7 @@ class RequestBodyLimitMiddleware:
         exchange = exchange_of(scope)
         if exchange is not None:
             exchange.refusal = refusal
-        lingers = refusal is not _MALFORMED_LENGTH and not waits_for_continue(scope.get("headers") or ())
+        lingers = refusal is not _MALFORMED_LENGTH and body_follows(scope.get("headers"))
         messages, rest = await self._answer(refusal, scope, receive, lingers=lingers)
         for message in messages[:-1]:
             await send(message)
@@ -300,7 +299,8 @@ class RequestBodyLimitMiddleware:
                 _log.exception("on_exceeded failed; the answer is the usual 413")
         if not (lingers and self._drain_bytes):
             return messages, None
-        return holding_back(messages), partial(drain, receive, max_bytes=self._drain_bytes, timeout=self._drain_timeout)
+        rest = partial(drain, receive, max_bytes=self._drain_bytes, timeout=self._drain_timeout)
+        return [*messages[:-1], *holding_back(messages[-1])], rest
 
 
 async def _receive_declared(countdown: list[Any]) -> Message:

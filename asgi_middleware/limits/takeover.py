@@ -1,10 +1,4 @@
-"""The answer in place of the app's, where a limit was hit: its messages, and how they are held back.
-
-Facts this module rests on:
-
-- Some servers close the connection as soon as all bytes that Content-Length promised are out. What is to keep it open
-  for a while has to hold the last byte back.
-"""
+"""The messages of the answer in place of the app's, where a limit was hit."""
 
 from __future__ import annotations
 
@@ -25,13 +19,6 @@ def messages_of(refusal: Refusal, scope: Scope) -> list[Message]:
     exchange = exchange_of(scope)
     request_id = None if exchange is None else exchange.request_id
     return [*refusal.messages(scope, request_id=request_id, close_connection=True)]
-
-
-def holding_back(messages: list[Message]) -> list[Message]:
-    """Give the same answer with its last byte in a message of its own."""
-    *first, last = messages
-    body: bytes = last.get("body", b"")
-    return [*first, {**last, "body": body[:-1], "more_body": True}, {**last, "body": body[-1:]}]
 
 
 async def collect(app: ASGIApp, scope: Scope) -> list[Message]:

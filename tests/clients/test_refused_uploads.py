@@ -1,4 +1,4 @@
-"""Who uploads 32 MB where 1 MB is allowed sees the 413: every client, every server, declared and in chunks [B10].
+"""Who uploads 32 MB where it is refused sees the answer: every client, every server, declared and in chunks [B10].
 
 A cell is as many uploads as ``ASGI_MIDDLEWARE_CLIENTS`` says; of 60 one may go wrong.
 """
@@ -28,7 +28,6 @@ SIZE = 32_000_000
 TRIES = int(os.environ["ASGI_MIDDLEWARE_CLIENTS"])
 PIECE = b"x" * 65_536
 BODY = b"x" * SIZE
-REFUSED = 413
 
 SERVERS = {
     "uvicorn, h11": "uvicorn-h11-asyncio-websockets",
@@ -52,11 +51,11 @@ async def pieces_in_turn() -> AsyncIterator[bytes]:
         yield piece
 
 
-def with_http_client(server: Server, *, chunked: bool) -> Iterator[Answer]:
+def with_http_client(server: Server, path: str, *, chunked: bool) -> Iterator[Answer]:
     while True:
         connection = http.client.HTTPConnection(HOST, server.port, timeout=20)
         try:
-            connection.request("POST", "/", body=pieces() if chunked else BODY, encode_chunked=chunked)
+            connection.request("POST", path, body=pieces() if chunked else BODY, encode_chunked=chunked)
             response = connection.getresponse()
             response.read()
             yield response.status
@@ -66,32 +65,32 @@ def with_http_client(server: Server, *, chunked: bool) -> Iterator[Answer]:
             connection.close()
 
 
-def with_requests(server: Server, *, chunked: bool) -> Iterator[Answer]:
+def with_requests(server: Server, path: str, *, chunked: bool) -> Iterator[Answer]:
     with requests.Session() as session:
         session.trust_env = False
         while True:
             try:
-                yield session.post(server.url, data=pieces() if chunked else BODY, timeout=20).status_code
+                yield session.post(server.url + path, data=pieces() if chunked else BODY, timeout=20).status_code
             except requests.RequestException as error:
                 yield repr(error)
 
 
-def with_httpx(server: Server, *, chunked: bool) -> Iterator[Answer]:
+def with_httpx(server: Server, path: str, *, chunked: bool) -> Iterator[Answer]:
     with httpx.Client(timeout=20, trust_env=False) as client:
         while True:
             try:
-                yield client.post(server.url, content=pieces() if chunked else BODY).status_code
+                yield client.post(server.url + path, content=pieces() if chunked else BODY).status_code
             except httpx.HTTPError as error:
                 yield repr(error)
 
 
-def with_aiohttp(server: Server, *, chunked: bool) -> Iterator[Answer]:
+def with_aiohttp(server: Server, path: str, *, chunked: bool) -> Iterator[Answer]:
     async def upload() -> Answer:
         timeout = aiohttp.ClientTimeout(total=20)
         try:
             async with aiohttp.ClientSession(timeout=timeout) as session:
                 body = pieces_in_turn() if chunked else io.BytesIO(BODY)  # which declares its length
-                async with session.post(server.url, data=body) as response:
+                async with session.post(server.url + path, data=body) as response:
                     await response.read()
                     return response.status
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -101,12 +100,12 @@ def with_aiohttp(server: Server, *, chunked: bool) -> Iterator[Answer]:
         yield asyncio.run(upload())
 
 
-def with_curl(server: Server, *, chunked: bool) -> Iterator[Answer]:
+def with_curl(server: Server, path: str, *, chunked: bool) -> Iterator[Answer]:
     headers = ("-H", "Transfer-Encoding: chunked") if chunked else ()
     command = ["curl", "-sS", "-o", os.devnull, "-w", "%{http_code}", "--max-time", "20", *headers]
     while True:
         told = subprocess.run(
-            [*command, "--noproxy", "*", "--data-binary", "@-", server.url],
+            [*command, "--noproxy", "*", "--data-binary", "@-", server.url + path],
             input=BODY,
             capture_output=True,
             timeout=30,
@@ -116,9 +115,9 @@ def with_curl(server: Server, *, chunked: bool) -> Iterator[Answer]:
         yield int(status) if not told.returncode else f"{status} {told.stderr.decode()}"
 
 
-def with_fetch(server: Server, *, chunked: bool) -> Iterator[Answer]:
+def with_fetch(server: Server, path: str, *, chunked: bool) -> Iterator[Answer]:
     framing = "chunked" if chunked else "declared"
-    command = ["node", str(HERE / "upload.mjs"), server.url, str(SIZE), str(TRIES), framing]
+    command = ["node", str(HERE / "upload.mjs"), server.url + path, str(SIZE), str(TRIES), framing]
     told = subprocess.run(command, capture_output=True, timeout=25 * TRIES, check=True)
     yield from json.loads(told.stdout)
 
@@ -150,13 +149,15 @@ def server(server_name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.mark.timeout(60 + 20 * TRIES)
 @pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
 @pytest.mark.parametrize("client", CLIENTS)
-def test_cell(server: Server, client: str, chunked: bool) -> None:
-    """The client sees the 413."""
-    uploads = CLIENTS[client](server, chunked=chunked)
-    answers: list[Any] = [next(uploads) for _ in range(TRIES)]
+@pytest.mark.parametrize("status", [413, 401])
+def test_cell(server: Server, status: int, client: str, chunked: bool) -> None:
+    """The client sees the 413 of the body limit, and the 401 of a class that looks at no body at all."""
+    path, tries = ("/", TRIES) if status == 413 else ("/private", TRIES // 2)
+    uploads = CLIENTS[client](server, path, chunked=chunked)
+    answers: list[Any] = [next(uploads) for _ in range(tries)]
     uploads.close()  # type: ignore[attr-defined]
-    seen = answers.count(REFUSED)
-    assert seen >= TRIES - TRIES // 60, answers
+    seen = answers.count(status)
+    assert seen >= tries - tries // 60, answers
 
 
 def test_the_page() -> None:

@@ -408,6 +408,16 @@ class TestRefusals:
         await post(DecompressionMiddleware(reader, max_size=None), body, b"br")
         assert reader.body == TEXT
 
+    async def test_the_rest_of_a_refused_body_is_taken(self, buffer):
+        """The last byte of the answer waits until the client has sent what it has, so that it sees the answer."""
+        body = [b"just plain text", *[b"x" * 1000] * 5]
+        headers = [(b"content-length", b"5015")]
+        result = await post(DecompressionMiddleware(Reader(), buffer=buffer), body, b"gzip", headers=headers)
+        assert (result.status, result.received) == (400, 6)
+        assert result.header(b"content-length") == b"%d" % len(result.body)
+        assert result.types == ["http.response.start", "http.response.body", "http.response.body"]
+        assert len(result.sent[-1]["body"]) == 1
+
     async def test_a_wrong_checksum(self):
         """A gzip body whose check does not fit is a 400 [D6]."""
         data = bytearray(gzip.compress(TEXT))

@@ -100,6 +100,41 @@ class TestHttp:
         assert TOO_LARGE.messages(http_scope())[0]["status"] == 413
         assert TOO_LARGE.messages(http_scope())[0]["headers"]
 
+    @pytest.mark.parametrize("method", ["POST", "HEAD"])
+    async def test_waits_for_an_upload(self, method):
+        """The answer goes out before anything is read, and its last byte when the body is over (RFC 9112 9.6)."""
+        happened = []
+        messages = [{"type": "http.request", "body": b"x", "more_body": more} for more in (True, True, False)]
+
+        async def receive():
+            happened.append("receive")
+            return messages.pop(0)
+
+        async def send(message):
+            happened.append(message.get("body", b"start"))
+
+        await TOO_LARGE.send(http_scope(method, headers=[(b"content-length", b"3")]), receive, send)
+        document = TOO_LARGE.messages(http_scope(method))[1]["body"]
+        assert happened == [b"start", document[:-1], *["receive"] * 3, document[-1:]]
+
+    @pytest.mark.parametrize(
+        ("headers", "unread"),
+        [
+            ([], True),
+            ([(b"content-length", b"3"), (b"expect", b"100-continue")], True),
+            ([(b"content-length", b"3")], False),
+        ],
+        ids=["no body", "held back", "read"],
+    )
+    async def test_waits_for_nothing_else(self, headers, unread):
+        """Who sends nothing more is not waited for, and no 100 Continue asks for what nobody wants."""
+        result = await drive(
+            lambda scope, receive, send: TOO_LARGE.send(scope, receive, send, unread=unread),
+            http_scope("POST", headers=headers),
+        )
+        assert [message["type"] for message in result.sent] == ["http.response.start", "http.response.body"]
+        assert result.received == 0
+
     async def test_works_without_an_exchange(self):
         """A scope that none of our classes has entered is refused all the same."""
         result = await drive(TOO_LARGE.send, http_scope())

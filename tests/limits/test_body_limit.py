@@ -1,11 +1,8 @@
-"""What a Content-Length declares, what counts as body, and how the rest of a refused one is taken in."""
+"""What a Content-Length declares."""
 
-from typing import Any
-
-import anyio
 import pytest
 
-from asgi_middleware.limits.body_limit import KnownLengths, declared_length, drain, waits_for_continue
+from asgi_middleware.limits.body_limit import KnownLengths, declared_length
 
 pytestmark = pytest.mark.anyio
 
@@ -59,71 +56,3 @@ class TestDeclaredLength:
         """What is not ASCII digits is an error, also where it would not count [B6]."""
         with pytest.raises(ValueError, match="Content-Length"):
             declared_length([(b"content-length", value), *other])
-
-
-@pytest.mark.parametrize(
-    ("headers", "waits"),
-    [
-        ([], False),
-        ([(b"expect", b"100-continue")], True),
-        ([(b"Expect", b"100-Continue")], True),
-        ([(b"expect", b"x")], False),
-    ],
-    ids=range(4),
-)
-def test_waits_for_continue(headers: list[tuple[bytes, bytes]], waits: bool) -> None:
-    """Expect: 100-continue is seen in any case [B8]."""
-    assert waits_for_continue(headers) is waits
-
-
-def chunks_of(size: int, *, more: bool = True) -> Any:
-    """Make a receive that gives chunks without ever waiting."""
-    taken: list[int] = []
-
-    async def receive() -> dict[str, Any]:
-        taken.append(size)
-        return {"type": "http.request", "body": b"x" * size, "more_body": more}
-
-    return receive, taken
-
-
-class TestDrain:
-    async def test_ends_with_the_body(self) -> None:
-        """The last message of the body ends it."""
-        receive, taken = chunks_of(10, more=False)
-        await drain(receive, max_bytes=1000, timeout=5)
-        assert taken == [10]
-
-    async def test_ends_with_the_client(self) -> None:
-        """A client that leaves ends it."""
-        calls = []
-
-        async def receive() -> dict[str, Any]:
-            calls.append(1)
-            return {"type": "http.disconnect"}
-
-        await drain(receive, max_bytes=1000, timeout=5)
-        assert calls == [1]
-
-    async def test_bounded_by_bytes(self) -> None:
-        """No more than max_bytes are taken, but for the message that reaches them."""
-        receive, taken = chunks_of(300)
-        await drain(receive, max_bytes=1000, timeout=5)
-        assert sum(taken) == 1200
-
-    async def test_bounded_by_time(self) -> None:
-        """A client that sends nothing more does not hold it."""
-
-        async def receive() -> dict[str, Any]:
-            await anyio.sleep_forever()
-            raise AssertionError
-
-        with anyio.fail_after(5):
-            await drain(receive, max_bytes=1000, timeout=0.01)
-
-    async def test_bounded_by_time_without_waiting(self) -> None:
-        """Empty messages that are always at hand do not hold it either."""
-        receive, taken = chunks_of(0)
-        with anyio.fail_after(5):
-            await drain(receive, max_bytes=1000, timeout=0.01)
-        assert taken
