@@ -26,40 +26,6 @@ _NOT_FIELD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _LONGEST_CONTENT_LENGTH = 19
 
 
-# Spellings that a table keeps before it stops to learn: real clients use a few dozen, hostile ones any number.
-_MOST_SPELLINGS = 1024
-# Bytes of the longest name that is kept: servers let through names of tens of kilobytes.
-_LONGEST_SPELLING = 64
-
-
-class HeaderNames(dict[bytes, bytes]):
-    """The header names that a class wants: a table for one pass over a raw list, right for every spelling of a name.
-
-    It gives a wanted name in lower case for any of its spellings, and ``b""`` for all other names; it learns spellings
-    as they come, up to bounds. So one pass costs one look-up a header, whether one name is wanted or ten::
-
-        wanted = HeaderNames(b"origin", b"access-control-request-method")
-        found = [(wanted[name], value) for name, value in headers if wanted[name]]
-
-    A pass is a third of building a look-up of all headers, and little more than to see that a shared look-up is still
-    true. So each class makes its own pass.
-    """
-
-    __slots__ = ("_wanted",)
-
-    def __init__(self, *names: bytes) -> None:
-        """Take the wanted names, in lower case."""
-        super().__init__((name, name) for name in names)
-        self._wanted = frozenset(names)
-
-    def __missing__(self, name: bytes) -> bytes:
-        lower = bytes(name).lower()
-        wanted = lower if lower in self._wanted else b""
-        if len(name) <= _LONGEST_SPELLING and len(self) < _MOST_SPELLINGS and type(name) is bytes:
-            self[name] = wanted
-        return wanted
-
-
 def header_list(raw: RawHeaders | None) -> HeaderList:
     """Give a fresh list of (name, value) tuples of bytes, whatever the shape that came. Names keep their case."""
     if raw is None:

@@ -19,11 +19,12 @@ from collections.abc import Iterable
 from typing import Final
 
 from asgi_middleware._core.config import Problems
-from asgi_middleware._core.headers import HeaderNames, is_token
+from asgi_middleware._core.header_finder import HeaderFinder
+from asgi_middleware._core.headers import is_token
 from asgi_middleware._core.types import RawHeaders, Scope
 from asgi_middleware.auth.extraction import Found, NoToken, as_b64token
 
-_WANTED: Final = HeaderNames(b"cookie", b"origin", b"sec-fetch-site")
+_WANTED: Final = HeaderFinder((b"cookie", b"origin", b"sec-fetch-site"))
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 # A serialized origin (RFC 6454 6.2), as browsers send it: lower case, no default port, no path.
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[1-9][0-9]{0,4})?")
@@ -56,7 +57,7 @@ class CookieSource:
 
     def read(self, headers: RawHeaders) -> tuple[bytes | NoToken, list[tuple[bytes, bytes]]]:
         """Give the cookie's value, or why there is none, and the headers that :meth:`trusts` looks at."""
-        relevant = [(_WANTED[name], value) for name, value in headers if _WANTED[name]]
+        relevant = _WANTED.find(headers)
         values = []
         for name, line in relevant:
             if name != b"cookie":

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_middleware._core.headers import (
-    HeaderNames,
     add_vary,
     find,
     find_all,
@@ -24,35 +23,6 @@ from asgi_middleware._core.headers import (
 PAIRS = [(b"host", b"a"), (b"X-Two", b"1"), (b"x-two", b"2")]
 names = st.sampled_from([b"vary", b"Vary", b"VARY", b"host", b"x-a", b"X-A"])
 raw_headers = st.lists(st.tuples(names, st.sampled_from([b"", b"*", b"Origin", b"accept-encoding, Cookie", b"a ,, b"])))
-
-
-class TestHeaderNames:
-    """The table of wanted names."""
-
-    def test_a_long_name_is_not_kept(self):
-        """A client's names of any length are read, and only those that a real one may have are remembered."""
-        wanted = HeaderNames(b"origin")
-        assert wanted[b"x" * 60_000] == b""
-        assert wanted[b"x-short"] == b""
-        assert set(wanted) == {b"origin", b"x-short"}
-
-    def test_every_spelling(self):
-        """A wanted name is found in any letter case, and named in lower case."""
-        wanted = HeaderNames(b"origin", b"host")
-        assert [wanted[name] for name in (b"origin", b"Origin", b"ORIGIN", b"host", b"origins", b"")] == [
-            *[b"origin"] * 3,
-            b"host",
-            b"",
-            b"",
-        ]
-
-    def test_bounded(self):
-        """Made-up names do not fill the memory, and a wanted name is found all the same."""
-        wanted = HeaderNames(b"origin")
-        for number in range(5000):
-            assert wanted[b"x-%d" % number] == b""
-        assert len(wanted) == 1024
-        assert wanted[b"oRiGiN"] == b"origin"
 
 
 class TestLists:
