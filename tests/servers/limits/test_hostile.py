@@ -175,7 +175,9 @@ def test_many_hostile_clients(server: Server, variant: Variant) -> None:
         return nothing_is_held(server, 30)
 
     before, after = attack(), attack()  # the first time the server's own buffers grow
-    wait_until(server, lambda found: found["tasks"] <= before["tasks"] + 2, 30)
+    # A kind of client that leaves a task behind leaves `many // 10` of them. hypercorn keeps two of its own for each
+    # connection for a while, those of this very question too.
+    assert after["tasks"] < before["tasks"] + many // 20
     assert after["memory"] - before["memory"] < 50_000  # kilobytes
 
 
