@@ -55,18 +55,14 @@ def route_of(exchange: Exchange) -> str | None:
         settled = _settled.get(id(route))
         if settled is not None:
             # Most requests end here: a route that stands in one place, by its own endpoint.
-            _, endpoint, router, place = settled
-            if endpoint is scope["endpoint"] and router is scope["router"] and "path_template" not in scope:
+            endpoint, router, place = settled
+            if endpoint is scope.get("endpoint") and router is scope["router"] and "path_template" not in scope:
                 return place
-        router = scope.get("router")
         template = scope.get("path_template")
-        if template is None:
-            if router is None:
-                # A framework that names a route but no router: the template is all there is.
-                return None if route is None else _template(route)
-            return _starlette_route(scope, router)
         if type(template) is str and template:
             return _mount_prefix(scope) + template
+        router = scope.get("router")
+        # Of a framework that names a route but no router, the route's own template is all there is.
         return _template(route) if router is None else _starlette_route(scope, router)
     except Exception:  # noqa: BLE001 -- a framework's internals may change; an unnamed route is then the right answer
         return None
@@ -141,16 +137,10 @@ class _RouteMap:
         return node
 
     def _find(self, route: object, context: object, endpoint: object) -> _Node | None:
-        routes = self._routes
-        found = None
         for named in (context, route):
-            node = routes.get(id(named)) if named is not None else None
-            if node is not None:
-                if endpoint is None or node.endpoint is endpoint:
-                    return node
-                found = node
-        if endpoint is None:
-            return found
+            node = self._routes.get(id(named))
+            if node is not None and (endpoint is None or node.endpoint is endpoint):
+                return node
         return self._endpoints.get(id(endpoint))
 
     def _build(self) -> None:
@@ -167,7 +157,7 @@ class _RouteMap:
         self._routes, self._endpoints = routes, endpoints
         for key, node in routes.items():
             if len(node.places) == 1 and node.endpoint is not None:
-                _settled[key] = node.source, node.endpoint, self.router, node.places[0].template
+                _settled[key] = node.endpoint, self.router, node.places[0].template
 
     def forget(self) -> None:
         """Take what this map has settled out of the common one."""
@@ -175,9 +165,9 @@ class _RouteMap:
             _settled.pop(key, None)
 
 
-# By what most requests are named, of all maps: from a route's id to the route (held, so that the id stays its own), its
-# endpoint, the router above it, and the template. Where two routers share a route, the last that was walked stands.
-_settled: dict[int, tuple[object, object, object, str]] = {}
+# By what most requests are named, of all maps: from a route's id (the map holds the route) to its endpoint, the router
+# above it, and the template. Where two routers share a route, the last that was walked stands.
+_settled: dict[int, tuple[object, object, str]] = {}
 _maps: dict[int, _RouteMap] = {}
 _maps_lock = threading.Lock()
 
@@ -236,7 +226,7 @@ def _walk_route(
     below = _routes_below(route)
     endpoint = getattr(route, "endpoint", None) or getattr(route, "app", None)
     template = getattr(route, "path_format", None)
-    is_mount = below is not None and type(template) is str and template.endswith(_REST)
+    is_mount = below is not None and type(template) is str
     if type(template) is not str or (not template and hasattr(named, "original_route")):
         place, inner = None, prefix  # a Host has no path; nor has FastAPI's context for a folder of files
     else:

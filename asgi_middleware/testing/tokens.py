@@ -22,12 +22,15 @@ _CURVES: Final[dict[str, Callable[[], ec.EllipticCurve]]] = {
     "ES384": ec.SECP384R1,
     "ES512": ec.SECP521R1,
 }
+_RSA: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+_ALGORITHMS: Final = (*_HMAC_BYTES, *_RSA, *_CURVES, "EdDSA")
 
 
 class TokenIssuer:
     """Issues tokens that a verifier made from :attr:`options` accepts, and variants that it must refuse.
 
-    Its keys are made at random for each instance and live in memory only. For tests: it signs whatever it is asked to.
+    Its keys live in memory only, and are made at random for each instance unless one is given, such as the one in the
+    settings of the app under test. For tests: it signs whatever it is asked to.
 
     ::
 
@@ -50,13 +53,14 @@ class TokenIssuer:
         lifetime: Seconds between ``iat`` and ``exp``. An hour outlasts a test run that made its tokens at the start.
         kid: The ``kid`` header; None for none. :meth:`rotate` counts on: ``"1"``, ``"2"``, ..., from a
             number that is given here.
+        key: What to sign with, until :meth:`rotate`: the secret, or the private key as PEM text; None for a random one.
 
     Attributes:
         key: What its tokens are verified with now: the secret, or the public key as PEM text.
         published: How often its key set was read, by :meth:`endpoint` or :meth:`fetch`.
 
     Raises:
-        ValueError: The algorithm is not one of those above.
+        ValueError: The algorithm is not one of those above, or the key is none to sign with by it.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class TokenIssuer:
         audience: str | None = "https://api.example",
         lifetime: int = 3600,
         kid: str | None = None,
+        key: str | bytes | None = None,
     ) -> None:
         self.algorithm = algorithm
         self.issuer = issuer
@@ -75,7 +80,9 @@ class TokenIssuer:
         self._kid = kid
         self._rotations = int(kid) if kid is not None and kid.isdecimal() else 0
         self._older: list[dict[str, Any]] = []
-        self._signing_key = _new_key(algorithm)
+        if algorithm not in _ALGORITHMS:
+            raise ValueError(f"it cannot sign by {algorithm!r}, only by {', '.join(_ALGORITHMS)}")
+        self._signing_key = _new_key(algorithm) if key is None else _given_key(algorithm, key)
         self.key: bytes | str = _verification_key(self._signing_key)
         self.published = 0
 
@@ -262,9 +269,19 @@ def _new_key(algorithm: str) -> Any:
         return ec.generate_private_key(_CURVES[algorithm]())
     if algorithm == "EdDSA":
         return ed25519.Ed25519PrivateKey.generate()
-    if algorithm in {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}:
-        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    raise ValueError(f"no key can be made for the algorithm {algorithm!r}")
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def _given_key(algorithm: str, key: str | bytes) -> Any:
+    if algorithm in _HMAC_BYTES:
+        return key.encode() if isinstance(key, str) else key
+    try:
+        found = jwt.get_algorithm_by_name(algorithm).prepare_key(key)
+    except (ValueError, TypeError, jwt.InvalidKeyError) as error:
+        raise ValueError(f"the key is no private key for {algorithm!r}") from error
+    if not hasattr(found, "private_bytes"):
+        raise ValueError(f"the key is no private key for {algorithm!r}: it is the public one")
+    return found
 
 
 def _verification_key(key: Any) -> bytes | str:

@@ -4,6 +4,7 @@ import inspect
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from asgi_middleware.auth import TokenError, TokenVerifier
 from asgi_middleware.testing import http, lifespan
@@ -53,8 +54,39 @@ def test_every_issuer_has_its_own_key():
     assert TokenIssuer().key != TokenIssuer().key
 
 
+@pytest.mark.parametrize("algorithm", ["HS256", "RS256", "PS256", "ES256", "EdDSA"])
+@pytest.mark.parametrize("form", [bytes, bytes.decode])
+def test_a_given_key_signs(algorithm, form):
+    """What is signed with a given secret or private key is good for whoever has that one's other half."""
+    other = TokenIssuer(algorithm)
+    if algorithm == "HS256":
+        key = b"k" * 32
+    else:
+        key = other._signing_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    issuer = TokenIssuer(algorithm, key=form(key))
+    expected = key if algorithm == "HS256" else other.key
+    assert issuer.key == expected
+    assert TokenVerifier(**issuer.options).verify(issuer.token(sub="bob")).subject == "bob"
+    if algorithm != "HS256":
+        issuer.rotate()
+        assert issuer.key != expected
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
+def test_a_key_that_signs_nothing(algorithm):
+    """A public key, the key of another algorithm and what is none are refused, without showing them."""
+    foreign = TokenIssuer("ES256" if algorithm != "ES256" else "RS256")._signing_key
+    private = foreign.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    for key in (TokenIssuer(algorithm).key, private, "secret-text", b""):
+        with pytest.raises(ValueError, match="no private key") as caught:
+            TokenIssuer(algorithm, key=key)
+        assert "secret-text" not in str(caught.value)
+
+
 def test_an_unknown_algorithm_is_refused():
     """A key can be made only for a supported algorithm."""
+    with pytest.raises(ValueError, match="'none'"):
+        TokenIssuer("none", key="x")
     with pytest.raises(ValueError, match="'none'"):
         TokenIssuer("none")
 
