@@ -227,7 +227,7 @@ def _walk_route(
     endpoint = getattr(route, "endpoint", None) or getattr(route, "app", None)
     template = getattr(route, "path_format", None)
     is_mount = below is not None and type(template) is str
-    if type(template) is not str or (not template and hasattr(named, "original_route")):
+    if type(template) is not str or not template:
         place, inner = None, prefix  # a Host has no path; nor has FastAPI's context for a folder of files
     else:
         convertors = getattr(route, "param_convertors", None) or {}

@@ -1,5 +1,8 @@
 """The route template that answered, for every framework that leaves it in the scope, and for those that do not."""
 
+import gc
+import weakref
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +12,8 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Host, Mount, Route, WebSocketRoute
+from starlette.convertors import CONVERTOR_TYPES, Convertor
+from starlette.routing import BaseRoute, Host, Match, Mount, Route, WebSocketRoute
 from starlette.routing import Router as StarletteRouter
 from starlette.websockets import WebSocket
 
@@ -307,6 +311,7 @@ async def test_fastapi_folder_of_files(tmp_path: Any) -> None:
     result = await http(watch, "GET", "/p/files/a.txt")
     assert result.status == 200
     assert watch.route is None
+    assert routes._map_of(app.router)._rebuilds == routes._REBUILDS  # it is known: nothing is walked for it again
 
 
 def litestar_app() -> Litestar:
@@ -362,6 +367,7 @@ class TestWithoutAFramework:
             {"path": "/raw", "path_template": None},
             {"path": "/raw", "route": "/raw"},
             {"path": "/raw", "route": object()},
+            {"path": "/raw", "route": SimpleNamespace(path_format=b"/raw")},
             {"path": "/raw", "router": object(), "route": object(), "endpoint": object(), "fastapi": object()},
             {"path": "/raw", "router": 7, "route": 8},
         ],
@@ -410,7 +416,7 @@ async def test_maps_are_bounded() -> None:
         assert watch.route == "/t/{tenant}/a/{x}"
     assert len(routes._maps) <= routes._MOST_ROUTERS
     kept = {id(found.router) for found in routes._maps.values()}
-    assert {id(router) for _, _, router, _ in routes._settled.values()} <= kept
+    assert {id(router) for _, router, _ in routes._settled.values()} <= kept
 
 
 async def test_a_route_that_two_routers_share() -> None:
@@ -454,8 +460,101 @@ def test_a_known_route_is_asked_for_what_else_the_scope_names() -> None:
 
     route = Route("/items/{id}", endpoint)
     named = {"route": route, "router": StarletteRouter([route]), "endpoint": endpoint, "path": "/items/1"}
-    expected = [({}, "/items/{id}"), ({"endpoint": other}, None), ({"path_template": "/inner"}, "/inner")]
+    expected = [
+        ({}, "/items/{id}"),
+        ({"endpoint": other}, None),
+        ({"endpoint": None}, "/items/{id}"),
+        ({"path_template": "/inner"}, "/inner"),
+        ({"path_template": ""}, "/items/{id}"),
+        ({"path_template": b"/inner"}, "/items/{id}"),
+    ]
     for further, template in [*expected, *expected]:
         exchange = Exchange()
         exchange.scope = {**named, **further}
         assert route_of(exchange) == template
+
+
+def found_in(router: Any, **keys: Any) -> str | None:
+    """Give the route of a request that a router has served."""
+    exchange = Exchange()
+    exchange.scope = {"router": router, **keys}
+    return route_of(exchange)
+
+
+def test_a_route_that_stands_alone_is_given_whatever_became_of_the_path() -> None:
+    """Where there is one place only, a path that was changed on the way makes no difference."""
+    both = [Route("/items/{id}", page, methods=[method]) for method in ("GET", "PUT")]
+    assert found_in(StarletteRouter(both), endpoint=page, path="/rewritten") == "/items/{id}"
+
+
+class OddRoute(BaseRoute):
+    """A route of a user's own kind: it names no endpoint, and has no convertors."""
+
+    path_format = "/odd/{x}/end"
+
+    def matches(self, scope: Any) -> Any:
+        """Take everything."""
+        return Match.FULL, {}
+
+    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer."""
+        await opaque(scope, receive, send)
+
+
+async def test_a_route_without_an_endpoint() -> None:
+    """A route of one's own kind, which names no endpoint, is known by itself, each time; and no other is taken for it."""
+    odd = OddRoute()
+    app = Starlette(routes=[odd])
+    for _ in range(2):
+        watch = Watch(app)
+        assert (await http(watch, "GET", "/odd/1/end")).status == 204
+        assert found_in(app.router, route=odd, path="/odd/1/end") == "/odd/{x}/end"
+        assert found_in(app.router, route=object()) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "path"),
+    [
+        ("/a.b", "/a-b", "/a-b/f/x"),
+        ("/a", "/a/b", "/a/b/odd/1/end"),
+        ("/{x:kind}", "/{x:kind}-b", "/two-b/f/x"),
+        ("/a", "/b", "/b/f/x\n"),
+    ],
+    ids=["a dot", "a parameter is one segment", "an expression with a bar", "a line break at the end"],
+)
+def test_places_are_told_apart_exactly(first: str, second: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two places the one is given whose template the whole path fits, whatever stands in either."""
+
+    class Kind(Convertor[str]):
+        regex = "one|two"
+
+    monkeypatch.setitem(CONVERTOR_TYPES, "kind", Kind())
+    inner: list[Any] = [Route("/f/{rest:path}", page), OddRoute()]
+    router = StarletteRouter([Mount(first, routes=inner), Mount(second, routes=inner)])
+    route = inner[path.endswith("end")]
+    expected = f"{second.replace(':kind', '')}{route.path_format}"
+    assert found_in(router, route=route, path=path) == expected
+
+
+def test_an_inner_template_where_no_prefix_is_known() -> None:
+    """An inner framework's template is given as it is where its Mount cannot be told, or is a plain route."""
+    shared = Mount("/m", app=opaque)
+    twice = StarletteRouter([Mount(prefix, routes=[shared]) for prefix in ("/one", "/two")])
+    keys = {"endpoint": opaque, "path": "/rewritten", "path_template": "/inner"}
+    assert found_in(twice, route=shared, **keys) == "/inner"
+    router = StarletteRouter([Route("/all/{path:path}", PassThrough(opaque))])
+    assert found_in(router, **{**keys, "endpoint": router.routes[0].endpoint}) == "/inner"  # type: ignore[attr-defined]
+
+
+def test_a_route_that_was_taken_out_is_held_until_the_next_walk() -> None:
+    """What is known by its id stays alive as long, and no other object can be taken for it; then it is forgotten."""
+    router = StarletteRouter([Route("/gone", page)])
+    assert found_in(router, route=router.routes[0], endpoint=page) == "/gone"
+    gone, key = weakref.ref(router.routes[0]), id(router.routes[0])
+    router.routes[:] = [Route("/new", other)]
+    gc.collect()
+    assert gone() is not None
+    assert found_in(router, route=router.routes[0], endpoint=other) == "/new"
+    assert key not in routes._settled
+    gc.collect()
+    assert gone() is None

@@ -386,7 +386,7 @@ async def test_the_clock_stops_at_the_last_message(metrics: Any) -> None:
         during.append(metrics.active())
         seconds = metrics.seconds()
         await anyio.sleep(0.05)
-        assert metrics.seconds() == seconds < 0.05
+        assert metrics.seconds() == seconds
 
     await http(metrics.wrap(app))
     assert during == [0]

@@ -111,7 +111,9 @@ async def test_too_slow(gate: Gate, registry: CollectorRegistry) -> None:
     assert (result.status, result.header(b"retry-after")) == (503, b"5")
     assert result.json()["reason"] == "scrape_timeout"
     gate.opened.set()
-    assert (await http(endpoint)).status == 200
+    with anyio.fail_after(5):
+        while (await http(endpoint)).status != 200:  # on a busy machine one of them may take too long as well
+            pass
 
 
 async def test_too_many(gate: Gate, registry: CollectorRegistry) -> None:
