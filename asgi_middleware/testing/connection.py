@@ -101,6 +101,8 @@ class Connection:
 
     def asked(self) -> None:
         """Note that the class calls the server's receive."""
+        if not self.app_calls and any(passed.kind == "http.response.start" for passed in self.to_server):
+            return  # it refuses, and takes what the client still sends so that it sees the answer (RFC 9112 9.6)
         if not self._asking and self.protocol != "websocket":
             self.violate("early-receive", self.protocol, "the class called receive before the app did")
         elif not self._asking and self.app_calls:

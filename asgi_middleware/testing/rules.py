@@ -88,7 +88,7 @@ _ALL: Final = (
     ),
     *_rules(
         "transparency: messages to the app",
-        early_receive="`receive` is called only while the app waits in it: refusing needs no body.",
+        early_receive="`receive` is called only while the app waits in it: refusing needs no body before the answer.",
         receive_changed="What the server gave reaches the app with every key, in order.",
         receive_invented="The app gets no message that the server did not give.",
     ),

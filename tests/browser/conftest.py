@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from browsing import empty_page
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from sites import Site, serving
 
 # The browser talks to loopback and to nobody else: no updates, no field trials, no look-ups.
@@ -21,6 +21,7 @@ FLAGS = [
     "--no-first-run",
     "--no-sandbox",
 ]
+expect.set_options(timeout=15_000)
 
 
 @pytest.fixture(scope="session")

@@ -129,7 +129,7 @@ class Console:
         action, _, app = name.partition(" ")
         button = self.page.locator(f'[data-do="{action}"]' + (f'[data-app="{app}"]' if app else ""))
         button.click()
-        expect(button).to_have_attribute("aria-busy", "false", timeout=PATIENCE)
+        expect(button).to_have_attribute("aria-busy", "false")
 
     def check(self, *expected: str) -> None:
         """Nothing was said but what was expected, and nobody was asked but the two listeners."""
@@ -252,12 +252,12 @@ def test_figures_are_drawn_from_the_metrics(console: Console) -> None:
     """Some traffic moves both pictures and the totals, until it is turned off."""
     page, drive = console.page, console.page.locator("#drive")
     drive.click()
-    expect(page.locator("#traffic .ok")).to_have_attribute("d", re.compile(r"M.*v-\d"), timeout=PATIENCE)
-    expect(page.locator("#durations .median")).to_have_attribute("d", re.compile(r"L"), timeout=PATIENCE)
-    expect(page.locator("#rate")).to_have_text(re.compile(r"[1-9][\d.]* requests/s"), timeout=PATIENCE)
+    expect(page.locator("#traffic .ok")).to_have_attribute("d", re.compile(r"M.*v-\d"))
+    expect(page.locator("#durations .median")).to_have_attribute("d", re.compile(r"L"))
+    expect(page.locator("#rate")).to_have_text(re.compile(r"[1-9][\d.]* requests/s"))
     expect(page.locator("#requests")).to_have_text(re.compile(r"[1-9]"))
     drive.click()
-    expect(page.locator("#rate")).to_have_text("0.0 requests/s", timeout=PATIENCE)
+    expect(page.locator("#rate")).to_have_text("0.0 requests/s")
     console.said.clear()  # some of that traffic is refused, and some fails, on purpose
 
 

@@ -2,7 +2,7 @@
 
 A contract is a kind of request. *Idle* ones are those in which the class has nothing to do, *active* ones those in
 which it acts, *refusing* ones those that it answers itself, and in one a class *takes over* from an app that has begun.
-`skip` names what a class breaks on purpose, with the reason (and `by_luck` what of it only now and then); `changes` is
+`skip` names what a class breaks on purpose, with the reason; `changes` is
 all that it may change besides, and must.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -52,7 +52,6 @@ class Contract(NamedTuple):
     options: Callable[[], dict[str, Any]]
     scenario: Scenario = Scenario()
     changes: frozenset[str] = frozenset()
-    by_luck: frozenset[str] = frozenset()
 
     @property
     def id(self) -> str:
@@ -65,11 +64,10 @@ def contract(
     kind: str,
     *changes: str,
     options: Callable[[], dict[str, Any]] = dict,
-    by_luck: Iterable[str] = (),
     **scenario: Any,
 ) -> Contract:
     """Write one row of the table."""
-    return Contract(subject, kind, options, Scenario(**scenario), frozenset(changes), frozenset(by_luck))
+    return Contract(subject, kind, options, Scenario(**scenario), frozenset(changes))
 
 
 def fresh_registry() -> dict[str, Any]:
@@ -255,9 +253,6 @@ CONTRACTS = [
         OURS,
         "response +server-timing",
         options=lambda: {"enabled": True},
-        # No two requests take the same time; whether two that follow each other show it, is luck.
-        skip={"shared-state:server-timing", "message-mutated:server-timing"},
-        by_luck={"message-mutated:server-timing"},
     ),
     contract("ServerTimingMiddleware", "idle", untouched={"http", "websocket"}),
     contract("MetricsEndpoint", "idle", options=fresh_registry, untouched={"http", "websocket"}),

@@ -50,7 +50,7 @@ class Server:
         lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
         return [json.loads(line) for line in lines[:-1] if line.startswith("{")]
 
-    def wait_for_line(self, wanted: Callable[[dict[str, Any]], bool], timeout: float = 5.0) -> dict[str, Any]:
+    def wait_for_line(self, wanted: Callable[[dict[str, Any]], bool], timeout: float = 15.0) -> dict[str, Any]:
         """Give the first JSON line that is wanted, waiting for it: a line is written after its response."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
@@ -60,9 +60,9 @@ class Server:
             time.sleep(0.02)
         raise AssertionError(f"no such line in:\n{self.log.read_text()}")
 
-    def access_line(self, request_id: str) -> dict[str, Any]:
+    def access_line(self, request_id: str, timeout: float = 15.0) -> dict[str, Any]:
         """Give the access line of the request with this id."""
-        return self.wait_for_line(lambda line: line.get("request_id") == request_id and "outcome" in line)
+        return self.wait_for_line(lambda line: line.get("request_id") == request_id and "outcome" in line, timeout)
 
 
 @contextmanager

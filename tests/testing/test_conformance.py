@@ -109,6 +109,21 @@ class ReadsThenRefuses(Refuses):
         await super().serve(scope, receive, send)
 
 
+class RefusesAndReads(Refuses):
+    """Takes the body of a request before the last byte of its refusal, so that the client sees that."""
+
+    async def serve(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            await super().serve(scope, receive, send)
+            return
+        body = b"no" * (scope["method"] != "HEAD")
+        await send({"type": "http.response.start", "status": 403, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": body[:1], "more_body": True})
+        while (await receive()).get("more_body", False):
+            pass
+        await send({"type": "http.response.body", "body": body[1:], "more_body": False})
+
+
 class RefusesTooLong(Refuses):
     """Announces another length than it sends."""
 
@@ -135,6 +150,7 @@ class RefusesWithoutEnd(Refuses):
     [
         (Refuses, set()),
         (ReadsThenRefuses, {"early-receive:http"}),
+        (RefusesAndReads, set()),
         (RefusesTooLong, {"content-length:403", "body-forbidden:403"}),
         (RefusesWithoutEnd, {"end-lost:http"}),
         (Base, {"app-called:http", "app-called:websocket"}),
