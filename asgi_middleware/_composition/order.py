@@ -87,6 +87,7 @@ _NOT_COUNTED: Final = "what it refuses is not counted"
 _NETWORK_ERROR: Final = "browsers will report refusals as network errors"
 _PROXY: Final = "the access line names the proxy as the client"
 _UNBOUNDED: Final = "what comes in is not bounded, only what it inflates to"
+_UNHEARD: Final = "a client that uploads without a token may miss the 401"
 _PROXY_KEY: Final = "where it counts connections, every client has the proxy's address"
 _PROBLEMS: Final = "ProblemDetailsMiddleware"
 _PROXIES: Final = ("ProxyHeadersMiddleware (uvicorn)", "ProxyFixMiddleware (hypercorn)")
@@ -136,6 +137,7 @@ PAIRS: Final = (
         about_exceptions=True,
     ),
     Pair("RequestBodyLimitMiddleware", "DecompressionMiddleware", _UNBOUNDED),
+    Pair("JWTAuthMiddleware", "DecompressionMiddleware", _UNHEARD),
     *(Pair(cors, guard, _NETWORK_ERROR) for cors in _OTHER_CORS for guard in _GUARDS),
     Pair(
         "CORSMiddleware (starlette)",

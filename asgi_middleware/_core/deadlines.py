@@ -185,11 +185,8 @@ class Alarm(Timer):
 
         message = None
         with CancelScope() as scope:
-            self._waiter = scope
-            try:
-                message = await receive()
-            finally:
-                self._waiter = None
+            self._waiter = scope  # to cancel it when it is left does nothing
+            message = await receive()
         return None if self.rang else message
 
 

@@ -9,7 +9,10 @@ Facts this module rests on:
 - A client that sent ``Expect: 100-continue`` holds its body back until it hears a status (RFC 9110 10.1.1). It needs no
   such while, and reading would ask it for the body.
 - A request that announces no body has none over HTTP/1 (RFC 9112 6.3), and asking for it may wait for the client to
-  leave. What follows a malformed length is not known to be a body.
+  leave. HTTP/2 and 3 announce none (RFC 9113 8.1), and their servers reset the stream or end the connection. What
+  follows a malformed length is not known to be a body.
+- Some clients stop sending at the first bytes of an error and wait for the rest of it (curl does). Nobody is to wait
+  long where nothing comes any more; Apache httpd lingers for two silent seconds too.
 """
 
 from __future__ import annotations
@@ -20,19 +23,27 @@ from asgi_middleware._core.header_finder import HeaderFinder
 from asgi_middleware._core.messages import body_size
 
 if TYPE_CHECKING:
-    from asgi_middleware._core.types import Message, RawHeaders, Receive
+    from asgi_middleware._core.types import Message, Receive, Scope
 
 LINGERING_SECONDS: Final = 5.0
 """Long enough for most uploads to notice the answer; a client that sends slowly is not waited for."""
 LINGERING_BYTES: Final = 32 * 1024 * 1024
+SILENT_SECONDS: Final = 2.0
+"""A client that sends nothing for so long waits for the answer, or is gone; or a class outside took the whole body."""
 
+_HTTP_1: Final = ("1.1", "1.0", "1")
+# Methods whose requests announce even an empty body (RFC 9110 8.6). Not every server tells the end of another's.
+_BODIED: Final = ("POST", "PUT", "PATCH", "QUERY")
 _HEAD: Final = HeaderFinder((b"content-length", b"transfer-encoding", b"expect"))
 
 
-def body_follows(headers: RawHeaders | None) -> bool:
-    """Tell whether the client is about to send a body, whatever it is told: announced, and not held back."""
-    follows = False
-    for name, value in _HEAD.find(headers):
+def body_follows(scope: Scope) -> bool:
+    """Tell whether the client may be about to send a body, whatever it is told: announced, and not held back."""
+    found = _HEAD.find(scope.get("headers"))
+    follows = (
+        not found and scope.get("http_version", "1.1") not in _HTTP_1 and scope.get("method", "GET").upper() in _BODIED
+    )
+    for name, value in found:
         if name == b"expect":
             if waits_for_continue(value):
                 return False
@@ -64,16 +75,22 @@ async def drain(
 ) -> None:
     """Take and drop the rest of a request's body.
 
-    Ends when the body ends, when the client leaves, after `max_bytes` bytes, or after `timeout` seconds.
+    Ends when the body ends, when the client leaves or is silent, after `max_bytes` bytes, or after `timeout` seconds.
+    What `receive` raises ends it too: the answer has begun, and is to be completed.
     """
     import anyio.lowlevel  # noqa: PLC0415 -- only a refusal needs it
 
     left = max_bytes
-    with anyio.move_on_after(timeout):
+    end = anyio.current_time() + timeout
+    with anyio.CancelScope() as scope:
         while left > 0:
+            scope.deadline = min(end, anyio.current_time() + SILENT_SECONDS)
             # A server may have messages at hand without waiting; the clock needs a chance all the same.
             await anyio.lowlevel.checkpoint()
-            message = await receive()
-            if message["type"] != "http.request" or not message.get("more_body", False):
+            try:
+                message = await receive()
+            except Exception:  # noqa: BLE001 -- there is no more to take, whatever the reason
+                return
+            if not message.get("more_body", False):  # of a client that left, too
                 return
             left -= body_size(message)

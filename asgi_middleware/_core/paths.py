@@ -146,13 +146,16 @@ class PathRules:
         return sum(map(len, self._rules))
 
     def exempts(self, scope: Scope) -> bool:
-        """Tell whether the request is exempt: every reading of its path matches, and no two readers could disagree."""
+        """Tell whether the request is exempt: its path matches, and no two readers could disagree about it.
+
+        A path that is not ambiguous is its own canonical form, up to a slash at the end.
+        """
         path = app_path(scope)
-        method = scope.get("method")
-        if path is None or not self._rules.match(path, method) or is_ambiguous(path, scope.get("raw_path")):
-            return False
-        canonical = canonical_path(path)
-        return canonical == path or self._rules.match_canonical(canonical, method)
+        return (
+            path is not None
+            and self._rules.match(path, scope.get("method"))
+            and not is_ambiguous(path, scope.get("raw_path"))
+        )
 
     def concerns(self, scope: Scope) -> bool:
         """Tell whether any reading of the path matches: literal or canonical, in any letter case, and so on.

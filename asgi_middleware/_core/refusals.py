@@ -181,7 +181,7 @@ class Refusal:
             receive: The server's receive.
             send: The server's send.
             close_connection: See :meth:`messages`.
-            unread: Whether there may be more of the body to receive.
+            unread: Whether there may be more of the body to receive; False where all of it was.
         """
         exchange = exchange_of(scope)
         request_id = None
@@ -191,7 +191,7 @@ class Refusal:
         if scope["type"] == "http":
             start, body = self._messages(scope, "http.response", request_id, close_connection=close_connection)
             await send(start)
-            if unread and body_follows(scope.get("headers")):
+            if unread and body_follows(scope):
                 begun, body = holding_back(body)
                 await send(begun)
                 await drain(receive)

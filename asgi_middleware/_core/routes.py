@@ -156,7 +156,7 @@ class _RouteMap:
         self.forget()
         self._routes, self._endpoints = routes, endpoints
         for key, node in routes.items():
-            if len(node.places) == 1 and node.endpoint is not None:
+            if len(node.places) == 1:
                 _settled[key] = node.endpoint, self.router, node.places[0].template
 
     def forget(self) -> None:

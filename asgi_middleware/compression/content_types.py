@@ -134,7 +134,7 @@ class ContentTypes:
                 self.never.clear()
                 self.ordinary.clear()
             self._seen[value] = found
-            if not (found.compressible or found.byteranges) and b"/" in media_type:
+            if not (found.compressible or found.byteranges):
                 self.never.add(value)
             elif found.compressible and not (found.live or found.byteranges):
                 self.ordinary.add(value)

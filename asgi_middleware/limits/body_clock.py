@@ -122,10 +122,10 @@ class RequestClock(Alarm):
                 await taken.answer(messages_of(refusal, self._scope), self._send, before_last=None)
         return {"type": "http.disconnect"}
 
-    def cut(self, message: Message) -> None:
-        """Note that the client does not take `message`: the response cannot be completed."""
-        if self.taken is None:
-            self.taken = Takeover(STALLED, self._scope, start=message, last=None, error=SendTimeoutError)
+    def cut(self) -> None:
+        """Note that the client does not take the response: it cannot be completed."""
+        if self.taken is None or not self.taken.muted:
+            self.taken = Takeover(STALLED, self._scope, start=None, last=None, error=SendTimeoutError)
         self.taken.cut()
 
 

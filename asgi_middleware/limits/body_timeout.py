@@ -114,7 +114,7 @@ class BodyTimeoutMiddleware:
         try:
             await self.app(scope, request.receive, sender)
         except Exception as error:
-            if request.taken is None or not request.taken.muted:
+            if request.taken is None:
                 raise
             request.taken.swallow(error)
         if request.clock is not None and request.taken is not None:
@@ -191,6 +191,6 @@ class _TimedRequest:
     async def send_within(self, seconds: float, message: Message) -> None:
         """Do as :meth:`send`, and cut the response where that takes longer."""
         if not await done_within(seconds, self.send(message)):
-            self._running_clock().cut(message)
+            self._running_clock().cut()
             text = "the client does not read"
             raise ConnectionAbortedError(text)

@@ -19,10 +19,10 @@ class BodyBudget:
     """How many body bytes all requests together may hold, shared by the limits that are given it.
 
     A limit for each request bounds no memory: a thousand requests of 9 MB each are 9 GB. A request holds what it has
-    declared, or else what has come, from before its first byte until the app has returned. One whose declared body does
-    not fit waits for its turn, first come, first served, so that small ones do not starve a large one; after `max_wait`
-    seconds it is refused with 503 and Retry-After. An undeclared body that grows does not wait: it holds bytes already,
-    and all of them might wait for each other.
+    declared, or else what has come, from before its first byte until the app has returned, or has begun an error before
+    it read anything. One whose declared body does not fit waits for its turn, first come, first served, so that small
+    ones do not starve a large one; after `max_wait` seconds it is refused with 503 and Retry-After. An undeclared body
+    that grows does not wait: it holds bytes already, and all of them might wait for each other.
 
     It belongs to one event loop::
 
@@ -153,7 +153,6 @@ class Share:
         """Hold at least `received` bytes, and some more up to `limit`; False where the budget is used up."""
         budget = self._budget
         if self._returned:  # a task that the app left behind reads on; nobody would give these bytes back
-            self.held = limit
             return True
         ahead = min(received + _STEP, limit) - self.held
         for size in (ahead, received - self.held):
@@ -163,10 +162,10 @@ class Share:
         return False
 
     def give_back(self) -> None:
-        """Release all of it."""
-        self._budget.release(self.held)
-        self.held = 0
-        self._returned = True
+        """Release all of it, once."""
+        if not self._returned:
+            self._returned = True
+            self._budget.release(self.held)
 
 
 class Bound:
@@ -181,6 +180,9 @@ class Bound:
     def extend(self, received: int) -> Refusal | None:  # noqa: ARG002 -- what a shared bound goes by
         """Make room for `received` bytes, or say why not."""
         return self._beyond
+
+    def give_back(self) -> None:
+        """Hold no bytes any more: nothing was read, and what is read from here on is dropped."""
 
 
 class SharedBound(Bound):
@@ -202,3 +204,7 @@ class SharedBound(Bound):
             return self._exhausted
         self.size = self._share.held
         return None
+
+    def give_back(self) -> None:
+        """Give the request's share back to those that wait."""
+        self._share.give_back()

@@ -55,7 +55,7 @@ class Session(Alarm):
         self._receive = receive
         self._send = send
         self._ends: float | None = None
-        self._why: Refusal | None = None
+        self._why = IDLE  # or another reason, by when it rings
         self._closed = False
         self._seen = 0.0  # when the last message came
         self._due = 0.0  # when the next message may come, at an even pace
@@ -106,7 +106,7 @@ class Session(Alarm):
                 self._ends = now + self._bounds.lifetime
             if self._bounds.clocked:
                 self._start_for(now)
-        elif kind in {"websocket.close", "websocket.http.response.start"}:
+        elif kind == "websocket.close":
             self.leave()
 
     def leave(self) -> None:
@@ -121,7 +121,6 @@ class Session(Alarm):
             self._why = LIFETIME
             self.ring()
         elif self._bounds.idle is not None and now - self._seen >= self._bounds.idle:
-            self._why = IDLE
             self.ring()
         else:
             self._start_for(now)
@@ -134,14 +133,13 @@ class Session(Alarm):
 
     async def end(self, why: Refusal | None = None) -> Message:
         """Close the connection, once, and give what the app receives from here on."""
-        if why is not None and self._why is None:
+        if why is not None and not self.rang:
             self._why = why
             self.ring()
-        refusal = self._why or IDLE
         if not self._closed:
             self.leave()
-            await close(refusal, self._scope, self._send)
-        return disconnect_for(refusal)
+            await close(self._why, self._scope, self._send)
+        return disconnect_for(self._why)
 
     async def drop(self, message: Message) -> None:
         """Close, if that is not done yet, and take a message that must not go out."""

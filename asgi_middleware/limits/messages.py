@@ -85,7 +85,7 @@ def client_key(scope: Scope) -> Hashable:
     if ":" not in host:
         return host
     try:
-        address = ip_address(host.partition("%")[0])
+        address = ip_address(host)
     except ValueError:
         return host
     if isinstance(address, IPv6Address):

@@ -44,6 +44,7 @@ _LENGTH_REQUIRED: Final = Refusal(
 # Methods of which hardly any request has a body, and HTTP versions in which the head tells that there is none.
 _BODILESS: Final = frozenset({"GET", "HEAD"})
 _HTTP_1: Final = frozenset({"1.1", "1.0", "1"})
+_FIRST_ERROR: Final = 400
 
 
 class RequestBodyLimitMiddleware:
@@ -249,6 +250,9 @@ class RequestBodyLimitMiddleware:
                             lingers = message.get("more_body", False)
                             answer, rest = await self._answer(refusal, scope, receive, lingers=lingers)
                             await taken.answer(answer, send, before_last=rest)
+                        elif not taken.muted and last is None and message.get("more_body", False):
+                            # Who reads on behind the head of an error does it for the client to see that error.
+                            await drain(receive, max_bytes=self._drain_bytes, timeout=self._drain_timeout)
                     if refusal is not None:
                         return {"type": "http.disconnect"}
                     limit = bound.size
@@ -260,6 +264,8 @@ class RequestBodyLimitMiddleware:
                 return drop(message)
             if message["type"] == "http.response.start":
                 start = message
+                if not received and message.get("status", 200) >= _FIRST_ERROR:
+                    bound.give_back()
             elif not message.get("more_body"):
                 last = message
             return send(message)
@@ -267,7 +273,7 @@ class RequestBodyLimitMiddleware:
         try:
             await self.app(scope, receive_within_limit, send_unless_taken)
         except Exception as error:
-            if taken is None or not taken.muted:
+            if taken is None:
                 raise
             taken.swallow(error)
         if taken is not None:
@@ -278,7 +284,7 @@ class RequestBodyLimitMiddleware:
         exchange = exchange_of(scope)
         if exchange is not None:
             exchange.refusal = refusal
-        lingers = refusal is not _MALFORMED_LENGTH and body_follows(scope.get("headers"))
+        lingers = refusal is not _MALFORMED_LENGTH and body_follows(scope)
         messages, rest = await self._answer(refusal, scope, receive, lingers=lingers)
         for message in messages[:-1]:
             await send(message)

@@ -44,8 +44,9 @@ async def collect(app: ASGIApp, scope: Scope) -> list[Message]:
     ):
         message = "no complete response of http.response.start and http.response.body"
         raise ValueError(message)
-    start = messages[0]
+    start, *parts = messages
     if scope.get("http_version", "1.1") in _HTTP_1:
         headers = [pair for pair in start.get("headers", ()) if pair[0].lower() != b"connection"]
-        messages[0] = {**start, "headers": [*headers, (b"connection", b"close")]}
-    return messages
+        start = {**start, "headers": [*headers, (b"connection", b"close")]}
+    body = b"".join([bytes(part.get("body") or b"") for part in parts])  # in one, for its last byte may be held back
+    return [start, {"type": "http.response.body", "body": body, "more_body": False}]

@@ -192,7 +192,8 @@ class AccessEvents:
             fields["cors"] = exchange.cors
         if exchange.compression is not None:
             _compression(fields, exchange.compression)
-        if outcome == "refused" and exchange.refusal is not None:
+        # Who was refused may leave before the last byte, or be cut off; of an error, the exception tells more.
+        if exchange.refusal is not None and outcome != "error":
             fields["refusal"] = exchange.refusal.reason
         self.add_rest(fields, exchange, traffic)
         if error is not None:

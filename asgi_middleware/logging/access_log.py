@@ -27,6 +27,7 @@ Enrich = Callable[[Any, dict[str, Any]], None]
 _URGENT: Final = LEVELS["error"]
 _LONGEST_NAME: Final = 128
 _MOST_PATHS: Final = 256
+_LONGEST_PATH: Final = 256  # characters of one that is remembered: servers let through tens of thousands
 _HEAD: Final = ("timestamp", "level", "event")  # structlog's own
 
 
@@ -138,7 +139,7 @@ class AccessLog:
         if self._excluded.get(path) == about:
             return True
         excluded = rules.exempts(scope)
-        if excluded:
+        if excluded and len(path) <= _LONGEST_PATH:
             if len(self._excluded) >= _MOST_PATHS:
                 self._excluded.clear()
             self._excluded[path] = about

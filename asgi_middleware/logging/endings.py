@@ -169,5 +169,6 @@ def _is_fault(error: BaseException) -> bool:
 def _tells_of_disconnect(error: BaseException, send_error: OSError | None) -> bool:
     """Tell whether an exception only reports that the client left, as frameworks do by classes of their own."""
     if isinstance(error, BaseExceptionGroup):
-        return all(_tells_of_disconnect(member, send_error) for member in error.exceptions)
+        # What was cancelled beside it tells nothing.
+        return all(_tells_of_disconnect(each, send_error) for each in error.exceptions if _is_fault(each))
     return error is send_error or isinstance(error, ConnectionError) or "Disconnect" in type(error).__name__

@@ -185,11 +185,10 @@ class WebSocketObservation(_Observed, WebSocketTraffic):
         """Hand a message to the server, with the id where it belongs; waits, as for HTTP."""
         try:
             if message["type"] != "websocket.send":
-                if message["type"] != "websocket.http.response.body":
-                    if API in modules:
-                        adopt_span(self.exchange)
-                    if self.line is not None and message["type"] in carriers_of(self.scope):
-                        message = with_line(message, self.line, self.ids.response_finder)
+                if API in modules:
+                    adopt_span(self.exchange)
+                if self.line is not None and message["type"] in carriers_of(self.scope):
+                    message = with_line(message, self.line, self.ids.response_finder)
                 if self.timer is not None:
                     self.timer.stop()
             self.sending(message, perf_counter())

@@ -59,7 +59,7 @@ def adopt_span(exchange: Exchange) -> None:
     To be called as the response starts, in the app's own context. Ids that came from a span already stay.
     """
     trace: TraceContext | None = exchange.trace
-    if API not in modules or trace is None or trace.from_span:
+    if trace is None or trace.from_span:
         return
     found = _find_active_span()
     if found is None:

@@ -27,6 +27,7 @@ def recording(families: Families, measures: RequestMeasures) -> Callable[..., No
     failed = families.failures.note
     recorder, unmatched = measures.recorder, measures.unmatched
     own_labels, spans, keep = measures.own_labels, measures.spans, _keeping(families, measures)
+    settles = _settles(measures)
 
     def record(request: MeasuredRequest, error: str, raised: BaseException | None) -> None:
         now = perf_counter()
@@ -46,7 +47,7 @@ def recording(families: Families, measures: RequestMeasures) -> Callable[..., No
             kinds = outcome(status, error, exchange, raised)
             own = own_values(own_labels, exchange, failed) if own_labels else ()
             line = recorder.find(opening, route, status, kinds, own)
-            if not (kinds[0] or own):
+            if settles and not kinds[0]:
                 opening.settle(status, matched, line)
         except Exception:  # noqa: BLE001 -- metrics fail open
             failed("labels")
@@ -69,7 +70,7 @@ def finishing(record: Callable[..., None], families: Families, measures: Request
     Where durations alone are measured, it does what `record` does for the requests that come again and again, at half
     the cost, and leaves all others to it.
     """
-    if measures.recorder.several or measures.own_labels:
+    if not _settles(measures):
         return partial(record, error="", raised=None)
     failed, unmatched, keep = families.failures.note, measures.unmatched, _keeping(families, measures)
 
@@ -95,6 +96,11 @@ def finishing(record: Callable[..., None], families: Families, measures: Request
             record_ending(failed, measures, unmatched if route is None else route, exchange, request.left)
 
     return finish
+
+
+def _settles(measures: RequestMeasures) -> bool:
+    """Tell whether durations alone are measured, so that status and route lead to a line without a closer look."""
+    return not (measures.recorder.several or measures.own_labels)
 
 
 def _keeping(families: Families, measures: RequestMeasures) -> Callable[[Line, MeasuredRequest, float, float], None]:

@@ -95,11 +95,8 @@ class Scraping:
         if wanted.names:
             registry = registry.restricted_registry(wanted.names)
         rendering = self._renderings[wanted.format]
-        token = pause.set(stand_aside)
-        try:
-            body = _gzipped(rendering.pieces(registry)) if wanted.compress else rendering.render(registry)
-        finally:
-            pause.reset(token)
+        pause.set(stand_aside)  # in the context of this rendering alone
+        body = _gzipped(rendering.pieces(registry)) if wanted.compress else rendering.render(registry)
         self._kept.pop(wanted, None)
         self._kept[wanted] = begun, body
         if len(self._kept) > _KEPT:

@@ -707,6 +707,33 @@ class TestTakingOver:
         result = await post(DecompressionMiddleware(app, max_size=10), gzip.compress(TEXT), b"gzip")
         assert_refused(result, 413, "inflated_body_too_large")
 
+    async def test_two_tasks_that_receive(self):
+        """Two tasks of the app that ask for the body get one refusal, and each hears that its client left."""
+        sent, heard = [], []
+
+        async def app(scope, receive, send):
+            async def read():
+                heard.append((await receive())["type"])
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(read)
+                group.start_soon(read)
+
+        async def receive():
+            await anyio.wait_all_tasks_blocked()
+            return {"type": "http.request", "body": b"no gzip"}
+
+        async def send(message):
+            sent.append(message["type"])
+            await anyio.wait_all_tasks_blocked()
+
+        with anyio.fail_after(5):
+            await DecompressionMiddleware(app)(
+                http_scope("POST", headers=[(b"content-encoding", b"gzip")]), receive, send
+            )
+        assert heard == ["http.disconnect"] * 2
+        assert sent == ["http.response.start", "http.response.body"]
+
     async def test_after_its_response_began(self):
         """A response that began cannot be completed: the connection is aborted, and says so to the server."""
 

@@ -112,6 +112,27 @@ def test_a_head_that_is_nearly_one_seen_before(status, headers, reason, vary, le
         assert judged(judge, status, headers) == (vary, reason, False, length)
 
 
+@pytest.mark.parametrize(
+    ("content_type", "reason", "live"),
+    [
+        (b"application/json ;charset=utf-8", None, False),
+        (b"image/png", "content_type", False),
+        (b"nonsense", "content_type", False),
+        (b"", "content_type", False),
+        (b"text/event-stream", None, True),
+        (b"application/x-ndjson", None, True),
+        (b"multipart/byteranges; boundary=x", "range", False),
+    ],
+)
+@pytest.mark.parametrize("include", [DEFAULT_CONTENT_TYPES, (*DEFAULT_CONTENT_TYPES, "multipart/*")])
+def test_types_of_a_kind_of_their_own(content_type, reason, live, include):
+    """A stream stays one, and ranges stay ranges, however often their type was seen, and whatever is encoded."""
+    judge = Judge(ContentTypes(include, (), Problems("Judge")), 500)
+    for _ in range(3):
+        verdict, _, _ = judge.judge(200, [(b"content-type", content_type)])
+        assert (verdict.reason, verdict.live) == (reason, live)
+
+
 def test_the_memory_is_bounded():
     """Ever new names, and ever new values of Cache-Control, cannot fill the memory."""
     judge = make_judge()

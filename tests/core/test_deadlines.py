@@ -3,6 +3,9 @@
 import asyncio
 import contextlib
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -124,6 +127,35 @@ class TestTimer:
         await until(lambda: fired)
         assert deadlines.monotonic() >= timer.when
 
+    async def test_few_buckets(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """However far ahead and apart things are due, the wheel has no more buckets than ticks to the horizon."""
+        monkeypatch.setattr(deadlines, "_HORIZON", 0.02)
+        others = set(deadlines._wheels)
+        timers = [call_after(10 + seconds, print) for seconds in range(100)]
+        [loop] = set(deadlines._wheels) - others
+        assert len(deadlines._wheels[loop]) <= 12
+        for timer in timers:
+            timer.stop()
+
+    async def test_a_look_that_comes_late(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nothing fires before its time, all within a tick after it, and a late look fires in the order of times."""
+        now = 1000.0
+        monkeypatch.setattr(deadlines, "TICK", 60.0)  # so that only this test looks
+        monkeypatch.setattr(deadlines, "_HORIZON", 1e6)
+        monkeypatch.setattr(deadlines, "monotonic", lambda: now)
+        others = set(deadlines._wheels)
+        fired: list[float] = []
+        for seconds in (500.0, 20.0, 300.0, 100.0):
+            call_after(seconds, fired.append, seconds)
+        [loop] = set(deadlines._wheels) - others
+        wheel = deadlines._wheels[loop]
+        for seconds, expected in ((19.0, []), (80.0, [20.0]), (600.0, [20.0, 100.0, 300.0, 500.0])):
+            now = 1000.0 + seconds
+            wheel.tick()
+            assert fired == expected
+        assert not wheel.tick()
+        del deadlines._wheels[loop]
+
     async def test_one_that_fails(self, caplog: pytest.LogCaptureFixture) -> None:
         """What a function raises is logged, and the others fire."""
 
@@ -191,6 +223,40 @@ def test_several_loops() -> None:
     assert not deadlines._wheels
 
 
+def test_loops_at_the_same_time() -> None:
+    """A loop that sets its tick going leaves those of others alone that have not ended."""
+
+    async def start() -> Timer:
+        return call_after(10, print)
+
+    loops = [asyncio.new_event_loop() for _ in range(2)]
+    timers = [loop.run_until_complete(start()) for loop in loops]
+    assert set(loops) <= set(deadlines._wheels)
+    for loop, timer in zip(loops, timers, strict=True):
+        timer.stop()
+        loop.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_holds_nothing_of_its_parent() -> None:
+    """A process that is forked while something is started does not keep it alive: its loop will not tick there."""
+    script = """
+import asyncio, os
+from asgi_middleware._core import deadlines
+
+async def main():
+    deadlines.call_after(60, print)
+    child = os.fork()
+    if not child:
+        os._exit(len(deadlines._wheels))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), len(deadlines._wheels)
+
+print(asyncio.run(main()))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "(0, 1)\n"
+
+
 @pytest.mark.parametrize("rings", [False, True], ids=["cancelled", "cancelled as it rings"])
 def test_a_cancellation_of_asyncio_gets_through(rings: bool) -> None:
     """A task that is cancelled while it waits is cancelled, also where the alarm rings at that very moment."""
@@ -220,13 +286,38 @@ def test_no_cancellation_of_asyncio_is_left_behind() -> None:
     async def main() -> None:
         for receive in (forever, stubborn):
             alarm = Alarm()
-            asyncio.get_running_loop().call_soon(alarm.ring)
+            for _ in range(2):  # ringing again changes nothing
+                asyncio.get_running_loop().call_soon(alarm.ring)
             assert await alarm.wait(receive) is None
             task = asyncio.current_task()
             assert task is not None
             assert task.cancelling() == 0
 
     asyncio.run(main())
+
+
+def test_a_wait_of_a_task_that_was_cancelled_before() -> None:
+    """A task that has taken a cancellation, and waits while it cleans up, is woken as any other."""
+
+    async def main() -> None:
+        alarm = Alarm()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            asyncio.get_running_loop().call_soon(alarm.ring)
+            woken.append(await alarm.wait(forever))
+            raise
+
+    async def cancel() -> None:
+        task = asyncio.create_task(main())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    woken: list[Any] = []
+    asyncio.run(cancel())
+    assert woken == [None]
 
 
 class TestAlarm:

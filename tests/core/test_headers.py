@@ -48,6 +48,13 @@ class TestLists:
         assert header_list(PAIRS) is not PAIRS
         assert header_list(None) == []
 
+    def test_what_is_given_is_bytes(self):
+        """Names and values may come as any buffer; what is found in them is bytes."""
+        odd = [(b"a", memoryview(b"1")), (bytearray(b"A"), b"2"), [bytearray(b"b"), bytearray(b"3")]]
+        assert header_list(odd) == [(b"a", b"1"), (b"A", b"2"), (b"b", b"3")]
+        given = [*(part for pair in header_list(odd) for part in pair), find(odd, b"a"), *find_all(odd, b"a")]
+        assert {type(part) for part in given} == {bytes}
+
     @given(raw_headers)
     def test_nothing_changes_its_input(self, raw):
         """No function touches the list it was given [law 20]."""
@@ -130,6 +137,7 @@ class TestParseContentLength:
             ([b"007"], 7),
             ([b"5", b"5"], 5),
             ([b"5, 5"], 5),
+            ([b"0", b"00"], 0),
             ([b"5 ,\t5"], 5),
             ([b"9223372036854775807"], 2**63 - 1),
         ],

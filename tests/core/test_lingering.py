@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
+from asgi_middleware._core import lingering
 from asgi_middleware._core.lingering import body_follows, drain, holding_back
 
 pytestmark = pytest.mark.anyio
@@ -30,13 +31,39 @@ pytestmark = pytest.mark.anyio
         ([(b"content-length", b"5"), (b"expect", b"100-continue")], False),
         ([(b"Expect", b"100-Continue"), (b"transfer-encoding", b"chunked")], False),
         ([(b"content-length", b"5"), (b"expect", b"x")], True),
+        ([(b"content-length", b"5"), (b"expect", b"x, 100-continue")], False),
         (((b"content-length", b"5"),), True),
     ],
-    ids=range(16),
+    ids=range(17),
 )
 def test_body_follows(headers: Any, follows: bool) -> None:
     """A body follows that is announced and not held back; a malformed length announces nothing [B6, B8]."""
-    assert body_follows(headers) is follows
+    for version in ("1.1", "1.0", "1"):
+        assert body_follows({"method": "POST", "http_version": version, "headers": headers}) is follows
+    assert body_follows({"headers": headers}) is follows
+
+
+@pytest.mark.parametrize("version", ["2", "3"])
+@pytest.mark.parametrize(
+    ("method", "headers", "follows"),
+    [
+        ("POST", [], True),
+        ("patch", None, True),
+        ("PUT", [(b"host", b"a")], True),
+        ("GET", [], False),
+        ("head", [], False),
+        ("OPTIONS", [], False),
+        ("DELETE", [], False),
+        ("DELETE", [(b"content-length", b"5")], True),
+        ("GET", [(b"content-length", b"5")], True),
+        ("POST", [(b"content-length", b"0")], False),
+        ("POST", [(b"content-length", b"x")], False),
+        ("POST", [(b"expect", b"100-continue")], False),
+    ],
+)
+def test_body_follows_unannounced(version: str, method: str, headers: Any, follows: bool) -> None:
+    """Since HTTP/2 a body need not be announced (RFC 9113 8.1)."""
+    assert body_follows({"method": method, "http_version": version, "headers": headers}) is follows
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"text"])
@@ -92,6 +119,52 @@ class TestDrain:
 
         with anyio.fail_after(5):
             await drain(receive, max_bytes=1000, timeout=0.01)
+
+    async def test_bounded_by_silence(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A client that sends nothing for a while waits for the answer, and is not kept for the whole time."""
+        monkeypatch.setattr(lingering, "SILENT_SECONDS", 0.01)
+
+        async def receive() -> dict[str, Any]:
+            await anyio.sleep_forever()
+            raise AssertionError
+
+        with anyio.fail_after(5):
+            await drain(receive, max_bytes=1000, timeout=60)
+
+    async def test_not_silent(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Every message begins the silence anew."""
+        monkeypatch.setattr(lingering, "SILENT_SECONDS", 1.0)
+        taken: list[int] = []
+
+        async def receive() -> dict[str, Any]:
+            await anyio.sleep(0.3)
+            taken.append(1)
+            return {"type": "http.request", "body": b"x", "more_body": len(taken) < 5}
+
+        with anyio.fail_after(15):
+            await drain(receive, max_bytes=1000, timeout=60)
+        assert len(taken) == 5
+
+    async def test_ends_with_an_exception(self) -> None:
+        """A receive that raises has no more to give; the answer that has begun is completed all the same."""
+
+        async def receive() -> dict[str, Any]:
+            raise RuntimeError("a class outside allows no more")
+
+        await drain(receive, max_bytes=1000, timeout=5)
+
+    async def test_lets_a_cancellation_through(self) -> None:
+        """Who cancels the request ends it here too."""
+
+        async def receive() -> dict[str, Any]:
+            scope.cancel()
+            await anyio.sleep_forever()
+            raise AssertionError
+
+        with anyio.CancelScope() as scope:
+            await drain(receive, max_bytes=1000, timeout=60)
+            pytest.fail("the cancellation is lost")
+        assert scope.cancelled_caught
 
     async def test_bounded_by_time_without_waiting(self) -> None:
         """Empty messages that are always at hand do not hold it either."""

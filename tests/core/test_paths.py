@@ -39,6 +39,7 @@ class TestExempts:
             ("/a/**/z", "/a/z"),
             ("/a/**/z", "/a/b/c/z"),
             ("GET /health", "/health"),
+            ("GET  /health", "/health"),
             (re.compile(r"/v[0-9]+/ping"), "/v2/ping"),
             ("/with space", "/with space"),
         ],
@@ -122,6 +123,13 @@ class TestExempts:
         """What is a delimiter, or encoded without need, makes a path ambiguous that looks plain once decoded."""
         assert not PathRules(["/static/**"]).exempts(scope_of("/static/x", raw_path=raw_path))
 
+    def test_each_byte_of_the_raw_path(self):
+        """Of all escapes these are watched: delimiters, and what needs none (RFC 3986 2.3), in either letter case."""
+        watched = b"/\\\0?#;%-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+        for byte in range(256):
+            for escape in (b"%%%02X" % byte, b"%%%02x" % byte):
+                assert is_ambiguous("/static/x", b"/static/" + escape) == (byte in watched)
+
     @pytest.mark.parametrize(
         "raw_path", [b"/static/%20", b"/static/%C3%BC", b"/static/%5B1%5D", b"/static/a%2Cb", b"/static/%40"]
     )
@@ -152,6 +160,7 @@ class TestExempts:
         assert [rules.exempts(scope_of("/a", method)) for method in ("PUT", "DELETE", "POST")] == [True, True, False]
         assert PathRules(["GET /a", "/a"]).exempts(scope_of("/a", "POST"))
         assert PathRules(["/a", "GET /a"]).exempts(scope_of("/a", "POST"))
+        assert PathRules(["GET /a", "POST /*"]).exempts(scope_of("/a", "POST"))
 
     @pytest.mark.parametrize("rule", ["GET /a", "GET /*", "GET /**"])
     def test_get_includes_head(self, rule):
@@ -312,6 +321,19 @@ class TestConcerns:
         assert PathRules([rule]).concerns(scope_of("/aDMIN/x" if "*" in str(rule) else "/aDMIN"))
         assert not PathRules([rule]).exempts(scope_of("/aDMIN/x" if "*" in str(rule) else "/aDMIN"))
 
+    @pytest.mark.parametrize(
+        ("rule", "path"),
+        [
+            ("/users", "/u\u017fers"),
+            (re.compile("/a d m i n", re.VERBOSE), "/ADMIN"),
+            (re.compile("//+internal"), "//internal"),
+        ],
+        ids=["a long s", "flags of a pattern", "a pattern of what is written"],
+    )
+    def test_as_the_rule_says_it(self, rule, path):
+        """A rule holds for look-alikes, a pattern with its own flags, and for the path as it is written, too."""
+        assert PathRules([rule]).concerns(scope_of(path))
+
     @pytest.mark.parametrize("pattern", ["/(?!public).*", "/[^A-Z]+"])
     def test_a_pattern_that_excludes_still_sees_the_spelling(self, pattern):
         """Without regard to case an exclusion would exclude more: the path as it came counts as well."""
@@ -338,6 +360,18 @@ class TestConcerns:
         assert not rules.concerns(scope_of("/x;" + "y" * 1021))
         assert rules.concerns(scope_of("/x;" + "y" * 1022))
         assert not rules.concerns(scope_of("/x" + "y" * 5000))
+        assert not rules.concerns(scope_of("/v1/x" + "y" * 5000, root_path="/v1"))
+        assert readings("/x;" + "y" * 1021, None)
+        assert readings("/x;" + "y" * 1022, None) is None
+
+    def test_readings(self):
+        """A path is read as it is written, with slashes merged, and with dot segments resolved besides."""
+        assert readings("//a/../b/", None) >= {"//a/../b/", "/a/../b/", "/b"}
+
+    def test_a_query_in_raw_path_is_not_read(self):
+        """What stands behind a question mark in raw_path names no resource, ambiguous though the path may be."""
+        scope = scope_of("/x;y", raw_path=b"/x;y?next=/v1/admin", root_path="/v1")
+        assert not PathRules(["/admin"]).concerns(scope)
 
     @pytest.mark.parametrize("target", ["http://[/admin", "http://host", "://", "?", "*", ""])
     def test_targets_that_are_no_url(self, target):
@@ -350,7 +384,15 @@ class TestConcerns:
         assert not PathRules(["/admin/**"]).concerns(scope_of(path))
 
     @pytest.mark.parametrize(
-        ("root_path", "path"), [("/v1", "/v1/admin"), ("/v1", "/admin"), ("/v", "/v/admin"), ("/x", "/xadmin")]
+        ("root_path", "path"),
+        [
+            ("/v1", "/v1/admin"),
+            ("/v1", "/admin"),
+            ("/v", "/v/admin"),
+            ("/x", "/xadmin"),
+            ("/v1/", "/v1admin"),
+            ("/v1/", "/v1x/v1/admin"),
+        ],
     )
     def test_with_and_without_the_root_path(self, root_path, path):
         """By segment or as a bare prefix, both count."""
@@ -379,6 +421,12 @@ class TestCanonicalPath:
         """The canonical form of a canonical form is itself."""
         assert canonical_path(canonical_path(path)) == canonical_path(path)
 
+    @given(st.text(alphabet="/.aA%;\\?#~2fE\u017f\u2024\uff0f\u212a\x00", max_size=9).map("/".__add__))
+    def test_what_is_not_ambiguous_is_canonical(self, path):
+        """So an exempt path needs no second look: it means the same to all readers."""
+        if not is_ambiguous(path, None):
+            assert canonical_path(path) in (path, path.rstrip("/"))
+
     def test_ambiguity_of_the_canonical_form(self):
         """A canonical path of plain characters is not ambiguous."""
         assert not is_ambiguous(canonical_path("//a/../b/"), None)
@@ -394,6 +442,8 @@ class TestConstruction:
             "",
             "GET health",
             "GET",
+            "G\u00c9T /health",
+            "GE(T /health",
             "/a//b",
             "/a/../b",
             "/a?x=1",
@@ -417,7 +467,13 @@ class TestConstruction:
         assert problem.fix
 
     @pytest.mark.parametrize(
-        ("rules", "code"), [("/health", "string_for_list"), (5, "not_a_list"), (re.compile("/a"), "string_for_list")]
+        ("rules", "code"),
+        [
+            ("/health", "string_for_list"),
+            (5, "not_a_list"),
+            (re.compile("/a"), "string_for_list"),
+            (b"/b", "string_for_list"),
+        ],
     )
     def test_not_a_list(self, rules, code):
         """One rule where a list is needed is named as such."""

@@ -117,6 +117,27 @@ class TestHttp:
         document = TOO_LARGE.messages(http_scope(method))[1]["body"]
         assert happened == [b"start", document[:-1], *["receive"] * 3, document[-1:]]
 
+    async def test_waits_for_an_unannounced_upload(self):
+        """Since HTTP/2 a body need not be announced; a request without one ends at once."""
+        for body in ([b"x"] * 3, []):
+            result = await http(refusing(TOO_LARGE), "POST", body=body, http_version="2", headers=[])
+            assert [message.get("more_body") for message in result.sent] == [None, True, False]
+            assert result.received == max(len(body), 1)
+
+    async def test_is_complete_whatever_receive_raises(self):
+        """An exception of a class outside, which allows no more of the body, does not break the answer off."""
+
+        async def receive():
+            raise RuntimeError("no more")
+
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        await TOO_LARGE.send(http_scope("POST", headers=[(b"content-length", b"3")]), receive, send)
+        assert [message.get("more_body") for message in sent] == [None, True, False]
+
     @pytest.mark.parametrize(
         ("headers", "unread"),
         [
@@ -135,9 +156,10 @@ class TestHttp:
         assert [message["type"] for message in result.sent] == ["http.response.start", "http.response.body"]
         assert result.received == 0
 
-    async def test_works_without_an_exchange(self):
-        """A scope that none of our classes has entered is refused all the same."""
-        result = await drive(TOO_LARGE.send, http_scope())
+    @pytest.mark.parametrize("scope", [http_scope(), {"type": "http"}], ids=["whole", "bare"])
+    async def test_works_without_an_exchange(self, scope):
+        """A scope that none of our classes has entered is refused all the same, whatever it lacks."""
+        result = await drive(TOO_LARGE.send, scope)
         assert result.status == 413
 
 

@@ -148,7 +148,36 @@ class TestOnExceeded:
         )
         assert (await http(limited, "POST", headers=headers, body=b"x")).json()["reason"] == reason
 
-    @pytest.mark.parametrize("broken", ["raises", "no app", "says nothing", "unfinished"])
+    @pytest.mark.parametrize("last", [b"", None, memoryview(b"h"), bytearray(b"h of it")], ids=range(4))
+    async def test_its_last_byte_waits(self, last: Any) -> None:
+        """Whatever its messages are, the last byte of all waits while the upload is read (RFC 9112 9.6)."""
+
+        async def pieces(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 413})
+            await send({"type": "http.response.body", "body": b"too muc", "more_body": True})
+            await send({"type": "http.response.body", "body": last})
+
+        limited = RequestBodyLimitMiddleware(app, max_body_size=10, on_exceeded=lambda scope: pieces)
+        result = await http(limited, "POST", headers=declared(11), body=b"x" * 11)
+        whole = b"too muc" + bytes(last or b"")
+        assert [message["body"] for message in result.sent[1:]] == [whole[:-1], whole[-1:]]
+        assert result.received == 1
+
+    async def test_the_answer_of_a_constant(self) -> None:
+        """An answer that is made of constants stays as it is, and says once that the connection closes."""
+        start = {"type": "http.response.start", "status": 413, "headers": [(b"Connection", b"keep-alive")]}
+
+        async def constant(scope: Any, receive: Any, send: Any) -> None:
+            await send(start)
+            await send({"type": "http.response.body", "body": b"x"})
+
+        limited = RequestBodyLimitMiddleware(app, max_body_size=10, on_exceeded=lambda scope: constant)
+        for _ in range(2):
+            result = await http(limited, "POST", headers=declared(11), body=b"x" * 11)
+            assert result.sent[0]["headers"] == [(b"connection", b"close")]
+        assert start["headers"] == [(b"Connection", b"keep-alive")]
+
+    @pytest.mark.parametrize("broken", ["raises", "no app", "says nothing", "unfinished", "a file"])
     async def test_fails(self, broken: str, caplog: pytest.LogCaptureFixture) -> None:
         """Where the function fails, the answer is the usual 413, and the log has the failure."""
 
@@ -156,6 +185,9 @@ class TestOnExceeded:
             if broken == "unfinished":
                 await send({"type": "http.response.start", "status": 200, "headers": []})
                 await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            if broken == "a file":
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+                await send({"type": "http.response.pathsend", "path": "/x"})
 
         def make(scope: Any) -> Any:
             if broken == "raises":

@@ -12,8 +12,9 @@ from asgi_middleware._core import deadlines
 from asgi_middleware._core.config import ConfigurationError
 from asgi_middleware._core.exchange import enter
 from asgi_middleware._core.refusals import Refusal
+from asgi_middleware._core.takeover import Takeover
 from asgi_middleware.limits import BodyTimeoutError, BodyTimeoutMiddleware, SendTimeoutError
-from asgi_middleware.limits.body_clock import IDLE, RATE, TOTAL, Pace
+from asgi_middleware.limits.body_clock import IDLE, RATE, TOTAL, Pace, RequestClock
 from asgi_middleware.testing.driver import Result, drive, http, http_scope
 
 pytestmark = pytest.mark.anyio
@@ -252,6 +253,31 @@ class TestInTime:
         await BodyTimeoutMiddleware(app)(*call)  # type: ignore[arg-type]
         assert (got[1:] == list(call[1:])) is passes
 
+    async def test_a_part_that_comes_late_to_another_task(self) -> None:
+        """A part that one task of the app gets when another has got the end passes as it is."""
+        gates, numbers, got = [anyio.Event(), anyio.Event()], iter(range(2)), []
+
+        async def receive() -> Any:
+            number = next(numbers)
+            await gates[number].wait()
+            return [PART, {"type": "http.request"}][number]
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            async def read() -> None:
+                got.append(await receive())
+
+            async with anyio.create_task_group() as group:
+                for _ in gates:
+                    group.start_soon(read)
+                    await anyio.wait_all_tasks_blocked()
+                for gate in reversed(gates):
+                    gate.set()
+                    await anyio.wait_all_tasks_blocked()
+
+        with anyio.fail_after(5):
+            await timed(app, idle_timeout=60)(http_scope("POST", headers=CHUNKED), receive, None)  # type: ignore[arg-type]
+        assert got == [{"type": "http.request"}, PART]
+
     async def test_headers_that_can_be_read_once(self) -> None:
         """Headers that come as an iterator reach the app whole."""
         headers, seen = [(b"x-a", b"1"), *CHUNKED, (b"x-b", b"2")], []
@@ -343,6 +369,61 @@ class TestSend:
         with anyio.fail_after(5), pytest.raises(SendTimeoutError):
             await timed(app, send_timeout=0.01)(http_scope("POST", headers=CHUNKED), receive, send)
         assert heard == ["http.disconnect"]
+
+    @pytest.mark.parametrize("slow", [False, True], ids=["in time", "after a slow body"])
+    async def test_an_error_that_is_not_taken(self, slow: bool) -> None:
+        """That the client did not take an error response is noted as such, also behind a body that came too slowly."""
+        stalled = "http.response.body" if slow else "http.response.start"
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 503, "headers": []})
+            await receive()
+            assert (await receive())["type"] == "http.disconnect"
+            await send({"type": "http.response.body", "body": b"x"})
+
+        async def send(message: Any) -> None:
+            if message["type"] == stalled:
+                await anyio.sleep_forever()
+
+        script = iter([PART])
+
+        async def receive() -> Any:
+            return next(script, None) or await anyio.sleep_forever()
+
+        scope, exchange = enter(http_scope("POST", headers=CHUNKED))
+        with anyio.fail_after(5), pytest.raises(SendTimeoutError):
+            await timed(app, send_timeout=0.01)(scope, receive, send)
+        assert exchange.refusal is not None
+        assert exchange.refusal.reason == "send_timeout"
+
+    async def test_the_first_reason_stays(self) -> None:
+        """Where the response was cut already, a send that was still under way tells of nothing else."""
+        scope, exchange = enter(http_scope())
+        clock = RequestClock(Pace(1, None, 0, 0), scope, None)  # type: ignore[arg-type]
+        clock.taken = Takeover(TOTAL, scope, start={"status": 200}, last=None, error=BodyTimeoutError)
+        clock.cut()
+        assert exchange.refusal is TOTAL
+        with pytest.raises(BodyTimeoutError):
+            await clock.taken.end(None)  # type: ignore[arg-type]
+
+    async def test_a_future_from_send(self, anyio_backend_name: str) -> None:
+        """A send that gives no coroutine is timed as well."""
+        if anyio_backend_name != "asyncio":
+            return
+        futures: list[Any] = []
+
+        def send(message: Any) -> Any:
+            futures.append(asyncio.get_running_loop().create_future())
+            if message["type"] == "http.response.start":
+                futures[-1].set_result(None)
+            return futures[-1]
+
+        async def receive() -> Any:
+            return {"type": "http.request"}
+
+        with pytest.raises(SendTimeoutError):
+            await timed(send_timeout=0.01)(http_scope(), receive, send)
+        assert [future.cancelled() for future in futures] == [False, True]
 
     async def test_in_time(self) -> None:
         """A send that waits for a while, or for nothing, passes; what it raises passes too."""

@@ -1,5 +1,6 @@
 """BodyBudget: bytes of all requests together; fair, and nothing of it is ever lost."""
 
+import asyncio
 from typing import Any
 
 import anyio
@@ -215,6 +216,56 @@ async def test_cancelled_while_waiting() -> None:
                 budget.release(60)
             group.cancel_scope.cancel()
         assert (budget.in_flight, budget.waiting) == (0 if released else 60, 0)
+
+
+async def test_cancelled_by_the_server_in_the_moment_of_its_turn(anyio_backend_name: str) -> None:
+    """A request whose task is cancelled as it gets its turn gives back what it got."""
+    if anyio_backend_name != "asyncio":
+        return
+    budget = BodyBudget(100, max_wait=30)
+    assert budget.grow(60)
+    task = asyncio.create_task(budget.reserve(50))
+    await until(lambda: budget.waiting == 1)
+    budget.release(60)
+    assert budget.in_flight == 50
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (budget.in_flight, budget.waiting) == (0, 0)
+
+
+@pytest.mark.parametrize("headers", [[(b"content-length", b"80")], CHUNKED], ids=["declared", "chunked"])
+@pytest.mark.parametrize(("status", "reads", "held"), [(401, False, 0), (200, False, 80), (401, True, 80)])
+async def test_a_refusal_inside_holds_nothing(headers: Any, status: int, reads: bool, held: int) -> None:
+    """Who answers with an error before it has read anything drops what still comes, so that it holds no bytes."""
+    budget, seen = BodyBudget(100), []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if reads:
+            await receive()
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        while (await receive()).get("more_body"):
+            seen.append(budget.in_flight)
+        await send({"type": "http.response.body", "body": b""})
+
+    limit = RequestBodyLimitMiddleware(app, max_body_size=80, budget=budget)
+    await http(limit, "POST", headers=headers, body=[b"x" * 20] * 4)
+    assert seen
+    assert set(seen) == {held}
+    assert budget.in_flight == 0
+
+
+async def test_a_turn_for_all_that_fit() -> None:
+    """What a large request gives back lets in as many of those that wait as have room in it."""
+    budget = BodyBudget(100, max_wait=30)
+    assert budget.grow(100)
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(budget.reserve, 40)
+        await until(lambda: budget.waiting == 3)
+        budget.release(100)
+        assert (budget.in_flight, budget.waiting) == (80, 1)
+        budget.release(80)
 
 
 async def test_never_fits() -> None:

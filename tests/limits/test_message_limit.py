@@ -44,11 +44,11 @@ class Echo:
             if message["type"] == "websocket.disconnect":
                 break
             await send({**message, "type": "websocket.send"})
-        try:
-            await send({"type": "websocket.send", "text": "still there?"})
-        except OSError as error:
-            self.errors.append(error)
-        await send({"type": "websocket.close"})
+        for last in ({"type": "websocket.send", "text": "still there?"}, {"type": "websocket.close"}):
+            try:
+                await send(last)
+            except OSError as error:
+                self.errors.append(error)
 
 
 def limited(app: Any, **options: Any) -> WebSocketMessageLimitMiddleware:
@@ -165,6 +165,40 @@ class TestSize:
             await limited(app, **options)(websocket_scope(), receive, send)
         assert kinds == ["websocket.disconnect"] * 2
         assert sent == ["websocket.accept", "websocket.close"]
+
+    async def test_the_first_reason_stays(self) -> None:
+        """Two tasks of the app whose messages are over different limits both hear the reason of the one close."""
+        coming, script = anyio.Event(), iter(["x", "x" * 11, "x"])
+        closed: list[int] = []
+        heard: list[int] = []
+
+        async def receive() -> Any:
+            text = next(script)
+            if closing:
+                await coming.wait()
+            return {"type": "websocket.receive", "text": text}
+
+        async def send(message: Any) -> None:
+            closed.append(message["code"])
+            await anyio.wait_all_tasks_blocked()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            async def read() -> None:
+                heard.append((await receive())["code"])
+
+            await receive()
+            closing.append(True)
+            async with anyio.create_task_group() as group:
+                group.start_soon(read)
+                group.start_soon(read)
+                await anyio.wait_all_tasks_blocked()
+                coming.set()
+
+        closing: list[bool] = []
+        with anyio.fail_after(5):
+            await limited(app, max_messages_per_second=0.1)(websocket_scope(), receive, send)
+        assert len(closed) == 1
+        assert heard == closed * 2
 
     async def test_any_size(self) -> None:
         """Without a limit any size passes."""
@@ -377,9 +411,14 @@ class TestTime:
 
         async def send(message: Any) -> None:
             if message["type"] == "websocket.close":
+                closed.append(message["code"])
                 raise OSError("gone")
 
-        await limited(Echo())(websocket_scope(), receive, send)
+        closed: list[int] = []
+        echo = Echo()
+        await limited(echo)(websocket_scope(), receive, send)
+        assert closed == [1009]
+        assert [message["type"] for message in echo.messages] == ["websocket.disconnect"]
 
     async def test_the_app_may_raise(self) -> None:
         """What the app raises of a closed connection is swallowed; anything else passes."""

@@ -18,6 +18,8 @@ from asgi_middleware.testing.driver import Result, drive, http, http_scope, life
 
 pytestmark = pytest.mark.anyio
 
+CHUNKED = [(b"transfer-encoding", b"chunked")]
+
 LIMIT = 10
 
 
@@ -627,6 +629,20 @@ class TestAfterStart:
         assert result.sent[1:] == [last]
         assert seen == [{"type": "http.disconnect"}] * 2
 
+    @pytest.mark.parametrize("sent", [False, True], ids=["missing", "sent"])
+    async def test_trailers_belong_to_the_answer(self, sent: bool) -> None:
+        """An answer that promised trailers is complete when they are sent, and cut before that."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": [], "trailers": True})
+            await send({"type": "http.response.body", "body": b"done"})
+            if sent:
+                await send({"type": "http.response.trailers", "headers": []})
+            await receive()
+
+        call = drive(limited(app), http_scope("POST"), requests(b"x" * 11), raise_exceptions=False)
+        assert (type((await call).exception) is BodyTooLargeError) is not sent
+
     async def test_refusal_inside(self) -> None:
         """A refusal of a class inside that reads on is not cut: it only gets no more of the body."""
         refusal = Refusal(401, "token_missing")
@@ -641,6 +657,58 @@ class TestAfterStart:
         result = await http(limited(lingering), "POST", body=[b"x" * 6] * 5)
         assert result.status == 401
         assert result.complete
+
+    @pytest.mark.parametrize(
+        ("status", "more", "received"), [(401, True, 5), (401, False, 2), (200, False, 2)], ids=range(3)
+    )
+    async def test_an_error_that_has_begun(self, status: int, more: bool, received: int) -> None:
+        """Behind an error that is not complete the upload runs out, so that the client sees its end [B10]."""
+        seen = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": status, "headers": []})
+            await send({"type": "http.response.body", "body": b"no", "more_body": more})
+            while (message := await receive())["type"] == "http.request":
+                seen.append(message["body"])
+            if more:
+                await send({"type": "http.response.body", "body": b"!"})
+
+        result = await http(limited(app), "POST", headers=CHUNKED, body=[b"x" * 6] * 5)
+        assert seen == [b"x" * 6]
+        assert result.received == received
+        assert result.body == (b"no!" if more else b"no")
+
+    @pytest.mark.parametrize(("status", "parts"), [(200, 5), (401, 2)], ids=["cut", "over with its last part"])
+    async def test_nobody_waits_for_the_rest(self, status: int, parts: int) -> None:
+        """Nothing more is taken of an upload whose answer is cut, or that has come to its end."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": status, "headers": []})
+            while (await receive())["type"] == "http.request":
+                pass
+            await send({"type": "http.response.body", "body": b"!"})
+
+        async def counting(scope: Any, receive: Any, send: Any) -> None:
+            async def counted() -> Any:
+                calls.append(1)
+                return await receive()
+
+            await limited(app)(scope, counted, send)
+
+        calls: list[int] = []
+        result = await http(counting, "POST", headers=CHUNKED, body=[b"x" * 6] * parts, raise_exceptions=False)
+        assert len(calls) == 2
+        assert (type(result.exception) is BodyTooLargeError) is (status == 200)
+
+    @pytest.mark.parametrize(("drain_bytes", "received"), [(1000, 50), (0, 2)])
+    async def test_a_refusal_inside_lets_the_upload_run_out(self, drain_bytes: int, received: int) -> None:
+        """The refusal of a class inside is seen too, however much more than the limit still comes."""
+        refusal = Refusal(401, "token_missing")
+        app = limited(refusal.send, drain_bytes=drain_bytes)
+        result = await http(app, "POST", headers=CHUNKED, body=[b"x" * 6] * 50)
+        assert result.status == 401
+        assert result.complete
+        assert result.received == received
 
     @pytest.mark.parametrize("inner", [4, 16])
     async def test_nested(self, inner: int) -> None:

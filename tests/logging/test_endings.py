@@ -66,6 +66,7 @@ LEFT = {"type": "http.disconnect"}
 OPEN = {"type": "websocket.connect"}
 ACCEPT = {"type": "websocket.accept"}
 BROKEN = BrokenPipeError()
+GONE = OSError()  # as some servers say it
 FAULT = ValueError()
 
 
@@ -124,10 +125,20 @@ FAULT = ValueError()
             id="a group of such exceptions",
         ),
         pytest.param([LEFT], ExceptionGroup("g", [ClientDisconnect(), FAULT]), "error", 500, id="a group with a fault"),
+        pytest.param(
+            [LEFT],
+            BaseExceptionGroup("g", [asyncio.CancelledError(), ClientDisconnect()]),
+            "client_disconnect",
+            None,
+            id="a group of such an exception and a cancellation",
+        ),
         pytest.param([start(), LEFT, body()], None, "client_disconnect", 200, id="left in the middle"),
         pytest.param([start(), body(), LEFT], None, "ok", 200, id="disconnect after the end is normal"),
         pytest.param([start(), body(b"x"), BROKEN], BROKEN, "client_disconnect", 200, id="send raised"),
         pytest.param([start(), BROKEN], None, "client_disconnect", 200, id="send raised and the app took it"),
+        pytest.param(
+            [start(), GONE], ExceptionGroup("g", [GONE]), "client_disconnect", 200, id="send raised in a group of tasks"
+        ),
         pytest.param([], asyncio.CancelledError(), "cancelled", None, id="cancelled"),
         pytest.param([start()], KeyboardInterrupt(), "cancelled", 200, id="interrupted"),
         pytest.param([], GeneratorExit(), "cancelled", None, id="closed"),
@@ -172,6 +183,9 @@ def close(code: Any = 1000) -> dict[str, Any]:
         pytest.param([OPEN, ACCEPT, left(4001)], None, "ok", None, ("client", 4001), id="with a code of its own"),
         pytest.param([OPEN, ACCEPT, left(None)], None, "ok", None, ("client", 1005), id="without a code"),
         pytest.param([OPEN, ACCEPT, close(), left()], None, "ok", None, ("server", 1000), id="app closed"),
+        pytest.param([OPEN, ACCEPT, close(), BROKEN], None, "ok", None, ("server", 1000), id="and sent once more"),
+        pytest.param([OPEN, ACCEPT, left(4001), close()], None, "ok", None, ("client", 4001), id="both closed"),
+        pytest.param([OPEN, ACCEPT, left(1011)], None, "ok", None, ("client", 1011), id="client closed with 1011"),
         pytest.param([OPEN, ACCEPT, {"type": "websocket.close"}], None, "ok", None, ("server", 1000), id="no code"),
         pytest.param([OPEN, ACCEPT, close(1011)], None, "error", None, ("server", 1011), id="app closed with 1011"),
         pytest.param([OPEN, ACCEPT, left(1006)], None, "client_disconnect", None, ("client", 1006), id="broke off"),
@@ -271,7 +285,7 @@ def test_a_file_sent_by_the_server_has_no_known_size() -> None:
 def test_after_the_end_nothing_counts() -> None:
     """Messages after the end, and a second start, change nothing."""
     traffic = observed()
-    play(traffic, [start(200), body(b"ab"), body(b"cd"), start(500)])
+    play(traffic, [start(200), body(b"ab"), body(b"cd"), start(500), {"type": "http.response.pathsend", "path": "/x"}])
     assert (traffic.status, traffic.response_bytes, traffic.ended) == (200, 2, 2.0)
 
 
@@ -281,11 +295,11 @@ def test_numbers_may_be_enums() -> None:
     class Code(IntEnum):
         AWAY = 1001
 
-    http, websocket = observed(), WebSocketTraffic()
+    http, websocket, denied = observed(), WebSocketTraffic(), WebSocketTraffic()
     play(http, [start(HTTPStatus.NOT_ACCEPTABLE)])
     play(websocket, [OPEN, ACCEPT, left(Code.AWAY)])
-    assert type(http.status) is int
-    assert type(websocket.close_code) is int
+    play(denied, [OPEN, *deny(HTTPStatus.FORBIDDEN)])
+    assert [type(number) for number in (http.status, websocket.close_code, denied.status)] == [int] * 3
 
 
 def test_websocket_counts() -> None:

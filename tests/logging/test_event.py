@@ -306,6 +306,22 @@ class TestEvent:
         assert (lines[0]["outcome"], lines[0]["error_type"]) == ("error", "LookupError")
         assert "exception" not in lines[0]
 
+    async def test_a_refusal_that_the_client_left(self, lines: Lines) -> None:
+        """Nobody hides the reason of a refusal by leaving while the rest of the body is waited for."""
+        messages = [{"type": "http.request", "body": b"x", "more_body": True}, {"type": "http.disconnect"}]
+
+        async def receive() -> Any:
+            return messages.pop(0)
+
+        async def send(message: Any) -> None:
+            pass
+
+        app = LoggingMiddleware(Refusal(401, "no_token").send)
+        await app(http_scope("POST", headers=[(b"content-length", b"9")]), receive, send)
+        assert [(line["outcome"], line["refusal"], line["status"]) for line in lines] == [
+            ("client_disconnect", "no_token", 401)
+        ]
+
     async def test_an_error_that_was_refused(self, lines: Lines) -> None:
         """A refusal is told by its reason, not by what was being handled when it was sent."""
 

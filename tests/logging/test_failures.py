@@ -152,7 +152,14 @@ class TestFailures:
 
     @pytest.mark.parametrize(
         ("version", "outcome"),
-        [("2.4", "client_disconnect"), ("2.3", "error"), ("2.0", "error"), (None, "error"), ("x", "client_disconnect")],
+        [
+            ("2.4", "client_disconnect"),
+            ("2.3", "error"),
+            ("2.0", "error"),
+            (None, "error"),
+            ("x", "client_disconnect"),
+            (3, "client_disconnect"),
+        ],
     )
     async def test_whose_an_error_of_send_is(self, version: Any, outcome: str, lines: Lines) -> None:
         """An OSError out of send tells of the client on servers of version 2.4, before that of a fault."""

@@ -185,6 +185,7 @@ class TestChoices:
             await http(wrapped, path=f"/static/{number}")
         for _ in range(2):
             await http(wrapped, path="/health")
+            await http(wrapped, path="/static/" + "x" * 5000)
         assert lines == []
         await http(wrapped, "POST", path="/health")
         await http(wrapped, path="/health", raw_path=b"/%68ealth")
@@ -198,6 +199,7 @@ class TestChoices:
             ("GET", 503),
         ]
         assert len(wrapped._log._excluded) <= 256
+        assert max(map(len, wrapped._log._excluded)) <= 256
 
     async def test_level_hook(self, lines: Lines) -> None:
         """The level can be chosen from how the request ended."""

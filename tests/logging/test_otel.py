@@ -13,10 +13,11 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from asgi_middleware._core.exchange import Exchange, current_exchange
+from asgi_middleware._core.refusals import Refusal
 from asgi_middleware.logging import LoggingMiddleware, TraceContext, add_request_context, inject_headers
 from asgi_middleware.logging.otel import active_span, adopt_span, span_of_request, trace_here
 from asgi_middleware.logging.trace_context import parse_traceparent, trace_of
-from asgi_middleware.testing import http
+from asgi_middleware.testing import http, websocket
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
@@ -121,6 +122,14 @@ class TestOutside:
         first.trace = None
         assert span_of_request() is None
 
+    def test_an_exchange_without_a_trace(self, request_span: trace.Span) -> None:
+        """Where the context's Exchange keeps no trace, the active span is taken as it is."""
+        token = current_exchange.set(Exchange())
+        found = span_of_request()
+        current_exchange.reset(token)
+        assert found is not None
+        assert found[:2] == ids(request_span)
+
 
 class TestInside:
     def test_the_request_takes_the_spans_ids(self) -> None:
@@ -138,6 +147,23 @@ class TestInside:
         with tracer.start_as_current_span("GET / http send"):
             adopt_span(exchange)
         assert exchange.trace[:3] == (*ids(request_span), SPAN)
+
+    def test_an_internal_span_of_a_trace_of_its_own(self) -> None:
+        """Where an instrumentation inside began another trace than the caller's, the caller is no parent there."""
+        exchange = Exchange()
+        exchange.trace = trace_of(HEADERS, "continue")
+        start = tracer.start_as_current_span
+        with start("GET /", kind=trace.SpanKind.SERVER) as span, start("GET / http send"):
+            adopt_span(exchange)
+        assert exchange.trace[:3] == (*ids(span), None)
+
+    def test_an_internal_span_alone(self) -> None:
+        """An internal span without a parent is all there is, and its ids are taken."""
+        exchange = Exchange()
+        exchange.trace = trace_of([], "continue")
+        with tracer.start_as_current_span("GET /") as span:
+            adopt_span(exchange)
+        assert exchange.trace[:3] == (*ids(span), None)
 
     def test_ids_of_a_span_stay(self, request_span: trace.Span) -> None:
         """Once the ids are a span's, a span of the handler's own changes nothing."""
@@ -209,6 +235,25 @@ class TestWholeRequest:
         assert (event["trace_id"], event["span_id"]) == ids(span)
         assert (lines[0]["trace_id"], lines[0]["span_id"]) == ids(span)
         assert lines[0].get("parent_span_id") == (SPAN if headers else None)
+
+    @pytest.mark.parametrize("denies", [False, True], ids=["accepted", "denied"])
+    async def test_ids_of_a_websocket_agree(self, denies: bool, lines: list[MutableMapping[str, Any]]) -> None:
+        """The line of a WebSocket has the ids of the span that was active as its handshake was answered [3.1]."""
+        spans: list[trace.Span] = []
+
+        async def instrumented(scope: Any, receive: Any, send: Any) -> None:
+            with tracer.start_as_current_span("WS /", kind=trace.SpanKind.SERVER) as span:
+                spans.append(span)
+                if denies:
+                    await Refusal(403, "denied").send(scope, receive, send)
+                    return
+                await receive()
+                await send({"type": "websocket.accept"})
+                await send({"type": "websocket.close"})
+
+        await websocket(LoggingMiddleware(instrumented))
+        [span] = spans
+        assert (lines[0]["trace_id"], lines[0]["span_id"]) == ids(span)
 
 
 class TestOutgoing:

@@ -88,6 +88,18 @@ async def test_lines(lines: Lines) -> None:
     assert "sampling_rate" not in lines[1]
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize(("answered", "told"), [(1.0, False), (3.0, True)], ids=["quick", "slow"])
+async def test_slow_is_who_answers_late(
+    lines: Lines, monkeypatch: pytest.MonkeyPatch, answered: float, told: bool
+) -> None:
+    """What the app does after its response makes a request no slower."""
+    for name, now in (("middleware", 0.0), ("observation", answered), ("access_log", 100.0)):
+        monkeypatch.setattr(f"asgi_middleware.logging.{name}.perf_counter", lambda now=now: now)
+    await http(LoggingMiddleware(hello, sampling=Sampling(rate=0, slow_after=2.0)))
+    assert bool(lines) is told
+
+
 @pytest.mark.parametrize("wrong", [Sampling(rate=2), Sampling(rate=0.5, slow_after=-1), 0.5])
 def test_wrong_options(wrong: Any) -> None:
     """A rate outside 0 to 1, a negative time and a bare number are told."""

@@ -205,6 +205,7 @@ class TestFastRoad:
         configure_structlog(stream=stream, level="warning")
         wrapped = LoggingMiddleware(app)
         await http(wrapped)
+        await websocket(wrapped, messages=["x"])
         await http(wrapped, path="/absent")
         assert [json.loads(line)["status"] for line in stream.getvalue().splitlines()] == [404]
 
@@ -218,6 +219,18 @@ class TestFastRoad:
         assert (lines[0]["event"], stream.getvalue()) == ("http.request", "")
         await http(wrapped)
         assert stream.getvalue().count("\n") == 1
+
+    async def test_captured_from_within(self) -> None:
+        """Processors that are replaced while a request is on its way get its event, too."""
+        stream, lines = io.StringIO(), structlog.testing.LogCapture()
+        configure_structlog(stream=stream)
+
+        async def captures(scope: Any, receive: Any, send: Any) -> None:
+            structlog.get_config()["processors"][:] = [lines]
+            await hello(scope, receive, send)
+
+        await http(LoggingMiddleware(captures))
+        assert ([entry["event"] for entry in lines.entries], stream.getvalue()) == (["http.request"], "")
 
     async def test_ids_for_replaced_processors(self) -> None:
         """While somebody else's processors stand in the chain, the ids are bound where those look for them."""

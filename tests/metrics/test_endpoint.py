@@ -45,6 +45,7 @@ def registry() -> CollectorRegistry:
         ("/metrics", "", 200),
         ("/metrics/", "", 200),
         ("/base/metrics", "/base", 200),
+        ("/base/metrics", "/base/", 200),
         ("/metrics", "/root", 200),
         ("/", "", 418),
         ("", "", 418),

@@ -11,15 +11,18 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
 import asgi_middleware
+from asgi_middleware._core.config import Problems
 from asgi_middleware.metrics import flushing
+from asgi_middleware.metrics.families import families_of
 
 BEGINNING = """
 import os, sys, time
 import anyio
+import prometheus_client
 from asgi_middleware.metrics import PrometheusMiddleware
 from asgi_middleware.metrics import flushing
 from asgi_middleware.metrics.flushing import flush
-from asgi_middleware.testing.driver import http, lifespan
+from asgi_middleware.testing.driver import http, lifespan, websocket
 
 
 async def app(scope, receive, send):
@@ -27,6 +30,11 @@ async def app(scope, receive, send):
         for name in ("startup", "shutdown"):
             await receive()
             await send({"type": f"lifespan.{name}.complete"})
+        return
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.accept"})
+        for _ in range(2):
+            await receive()
         return
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"x"})
@@ -41,17 +49,23 @@ def ask(times):
             await http(wrapped)
     anyio.run(run)
 
+
+def chat(times):
+    async def run():
+        for _ in range(times):
+            await websocket(wrapped, messages=["x"])
+    anyio.run(run)
+
 """
 COUNTS = {"opentelemetry": "http_server_request_duration_seconds", "fastapi-instrumentator": "http_response_size_bytes"}
 
 
-def run(directory: Path, script: str, *, preset: str = "opentelemetry") -> None:
-    """Run a process to its end."""
-    environment = {
-        **os.environ,
-        "PROMETHEUS_MULTIPROC_DIR": str(directory),
-        "PYTHONPATH": str(Path(asgi_middleware.__file__).parents[1]),
-    }
+def run(directory: Path | None, script: str, *, preset: str = "opentelemetry") -> None:
+    """Run a process to its end; one of several, where there is a directory."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(asgi_middleware.__file__).parents[1])}
+    environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
+    if directory is not None:
+        environment["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
     command = [sys.executable, "-W", "error", "-c", BEGINNING + script, preset]
     subprocess.run(command, env=environment, check=True, timeout=50)
 
@@ -102,14 +116,25 @@ def test_before_the_end(tmp_path: Path, script: str) -> None:
     assert values(tmp_path)["http_server_request_duration_seconds_count",] == 3
 
 
-def test_a_fork_begins_from_zero(tmp_path: Path) -> None:
-    """A worker that was forked from a process that had served writes its own requests only, to files of its own."""
-    script = """
-ask(5)
+@pytest.mark.parametrize(
+    ("serve", "flushed", "counted"),
+    [
+        ("ask", "", "http_server_request_duration_seconds_count"),
+        ("ask", "flush()", "http_server_request_duration_seconds_count"),
+        ("ask", "[*prometheus_client.REGISTRY.collect()]", "http_server_request_duration_seconds_count"),
+        ("chat", "", "websocket_server_messages_total"),
+    ],
+    ids=["requests", "requests that were written", "requests that were read", "messages"],
+)
+def test_a_fork_begins_from_zero(tmp_path: Path, serve: str, flushed: str, counted: str) -> None:
+    """A worker that was forked from a process that had served writes its own figures only, to files of its own."""
+    script = f"""
+{serve}(5)
+{flushed}
 import warnings
 warnings.simplefilter("ignore")  # from here on there is a thread, which servers do not have before they fork
 child = os.fork()
-ask(2 if child else 3)
+{serve}(2 if child else 3)
 flush()
 if child:
     os.waitpid(child, 0)
@@ -117,16 +142,43 @@ os._exit(0)
 """
     run(tmp_path, script)
     found = values(tmp_path)
-    assert found["http_server_request_duration_seconds_count",] == 10
-    assert found["http_server_active_requests",] == 0
+    assert found[counted,] == 10
+    assert found.get(("http_server_active_requests",), 0) == 0
     assert len(list(tmp_path.glob("histogram_*.db"))) == 2
 
 
-def test_no_thread_before_the_first_request(tmp_path: Path) -> None:
+def test_a_fork_of_a_single_process_goes_on() -> None:
+    """Without a directory a fork has its parent's figures, as those of all other libraries, and counts on from them."""
+    script = """
+ask(5)
+child = os.fork()
+if child:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) - 6)
+ask(1)
+samples = [sample for family in prometheus_client.REGISTRY.collect() for sample in family.samples]
+os._exit(int(sum(each.value for each in samples if each.name == "http_server_request_duration_seconds_count")))
+"""
+    run(None, script)
+
+
+def test_a_fork_takes_no_lock_along() -> None:
+    """What another thread of the parent held, or had running, is not held or running in the fork."""
+    families = families_of(CollectorRegistry(), "", Problems("test"))
+    [family] = [each for each in families.all_families() if each.name.endswith("errors")]
+    series = family.series(("x",))
+    held = families.lock
+    families.samplers.add("a loop of the parent")
+    families.after_fork(clear=False)
+    assert held is not families.lock
+    assert series.lock is families.lock
+    assert families.samplers == set()
+
+
+@pytest.mark.parametrize("serve", ["ask", "chat"])
+def test_no_thread_before_the_first_request(tmp_path: Path, serve: str) -> None:
     """A server's master process, which only builds the application, can fork without a warning."""
-    run(
-        tmp_path, "import threading; assert threading.active_count() == 1; ask(1); assert threading.active_count() == 2"
-    )
+    script = "import threading; assert threading.active_count() == 1; {}(1); assert threading.active_count() == 2"
+    run(tmp_path, script.format(serve))
 
 
 def test_a_full_disk(tmp_path: Path) -> None:

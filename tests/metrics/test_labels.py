@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from asgi_middleware.metrics.labels import (
+    LONGEST_VALUE,
     METHODS_VARIABLE,
+    OwnLabel,
     close_code_label,
     error_label,
     known_methods,
@@ -108,3 +110,10 @@ def test_known_methods(variable: dict[str, str], known: set[str], unknown: set[s
     assert not unknown & set(methods)
     if "PROPFIND" in known:
         assert set(methods) == known
+
+
+def test_no_long_text_is_remembered() -> None:
+    """What is kept of an own label's values is as short as the label's value."""
+    label = OwnLabel("tenant", 5, lambda: None)
+    assert label.value("x" * 5000) == label.value("x" * 6000) == "x" * LONGEST_VALUE
+    assert {len(kept) for pair in label._known.items() for kept in pair} == {LONGEST_VALUE}

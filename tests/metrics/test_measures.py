@@ -5,6 +5,7 @@ import os
 import random
 import tracemalloc
 import weakref
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -78,6 +79,12 @@ async def test_background_time(metrics: Any) -> None:
     assert [metrics.seconds()] == answered
 
 
+async def test_background_time_of_an_unmatched_request(metrics: Any) -> None:
+    """Where a preset has a name for requests without a route, background times go by it, too."""
+    await http(metrics.wrap(app, background=True, preset="fastapi-instrumentator"))
+    assert metrics.read("http_server_background_duration_seconds_count", "http_route") == {"none": 1}
+
+
 class TestQueueTime:
     """The proxy's stamp, in each form that proxies write."""
 
@@ -114,6 +121,7 @@ class TestQueueTime:
             await http(wrapped, headers=headers)
         assert metrics.read("http_server_queue_duration_seconds_count") == {(): 1}
         assert metrics.read("http_server_queue_duration_seconds_sum") == {(): 0.25}
+        assert metrics.errors() == {}
 
 
 async def test_timing_blocks(metrics: Any) -> None:
@@ -269,19 +277,35 @@ class TestExemplars:
             (SPAN, True),
             (SPAN[:-1] + "0", False),
             (f"{SPAN}-later", True),
+            (f"{SPAN}0", False),
             (f"ff{SPAN[2:]}", False),
             (f"00-{'0' * 32}-b7ad6b7169203331-01", False),
+            (f"{SPAN[:36]}{'0' * 16}-01", False),
             (SPAN.upper(), False),
             ("", False),
             ("x" * 1000, False),
         ],
     )
     async def test_from_the_header(self, metrics: Any, value: str, found: bool) -> None:
-        """A sampled, well-formed traceparent is an exemplar; no other value is, nor an error."""
-        await http(metrics.wrap(app), headers=[(b"traceparent", value.encode())])
+        """A sampled, well-formed traceparent is an exemplar of the duration; no other value is, nor an error."""
+        wrapped = metrics.wrap(app, body_sizes=True, time_to_first_byte=True)
+        await http(wrapped, headers=[(b"traceparent", value.encode())])
         expected = {"trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": "b7ad6b7169203331"}
         assert self.exemplars(metrics) == ([expected] if found else [])
         assert metrics.errors() == {}
+
+    @pytest.mark.parametrize("sampled", [True, False])
+    async def test_from_the_exchange(self, metrics: Any, sampled: bool) -> None:
+        """The trace that the Exchange keeps comes before the header; one that is not sampled gives none."""
+        known = SimpleNamespace(trace_id="a" * 32, span_id="b" * 16, sampled=sampled)
+
+        async def traced(scope: Any, receive: Any, send: Any) -> None:
+            scope["asgi_middleware"].trace = known
+            await app(scope, receive, send)
+
+        await http(metrics.wrap(traced), headers=[(b"traceparent", SPAN.encode())])
+        expected = {"trace_id": known.trace_id, "span_id": known.span_id}
+        assert self.exemplars(metrics) == ([expected] if sampled else [])
 
     async def test_from_the_active_span(self, metrics: Any) -> None:
         """The active OpenTelemetry span comes before the header; one that is not recorded gives none."""
@@ -300,8 +324,13 @@ class TestExemplars:
         await http(wrapped, "GET", "/1", headers=[(b"traceparent", SPAN.encode())])
         assert self.exemplars(metrics) == [{"trace_id": f"{0x1234:032x}", "span_id": f"{0x56:016x}"}]
 
-    async def test_at_most_one_a_second(self, metrics: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        """While a series has a fresh exemplar, no request pays for another look."""
+    @pytest.mark.parametrize(("pause", "expected"), [(60.0, 1), (0.0, 20)], ids=["fresh", "old"])
+    async def test_at_most_one_a_second(
+        self, metrics: Any, monkeypatch: pytest.MonkeyPatch, pause: float, expected: int
+    ) -> None:
+        """While a series has a fresh exemplar, no request pays for another look, however often lines are looked at."""
+        monkeypatch.setattr("asgi_middleware.metrics.extras.PAUSE_SECONDS", pause)
+        monkeypatch.setattr("asgi_middleware.metrics.ending.LOOK_SECONDS", 0.0)
         looks = 0
 
         def look(*arguments: Any) -> dict[str, str]:
@@ -313,7 +342,7 @@ class TestExemplars:
         wrapped = metrics.wrap(app)
         for _ in range(20):
             await http(wrapped)
-        assert looks == 1
+        assert looks == expected
 
     async def test_off(self, metrics: Any) -> None:
         """Without exemplars none is looked for."""

@@ -111,8 +111,12 @@ def test_it_stands_aside() -> None:
     pauses: list[None] = []
     snapshots = [Snapshot((str(number),), 1.0, (), {}) for number in range(1000)]
     metric = TableMetric("g", "G.", "gauge", labels=("a",), bounds=(), snapshots=snapshots)
-    Rendering(openmetrics=True, stand_aside=lambda: pauses.append(None)).render(Registry(metric))
+    rendering = Rendering(openmetrics=True, stand_aside=lambda: pauses.append(None))
+    rendering.render(Registry(metric))
     assert len(pauses) > 50
+    pauses.clear()
+    rendering.render(Registry(*[Metric(f"m{number}", "Of another library.", "gauge") for number in range(30)]))
+    assert len(pauses) == 30
 
 
 @pytest.mark.anyio

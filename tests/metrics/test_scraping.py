@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry, Counter, Metric
 from asgi_middleware import CompressionMiddleware, ConfigurationError
 from asgi_middleware.metrics import MetricsEndpoint
 from asgi_middleware.metrics.exposition import TEXT
-from asgi_middleware.metrics.scraping import Scraping, Wanted
+from asgi_middleware.metrics.pauses import pause
+from asgi_middleware.metrics.scraping import Scraping, Wanted, stand_aside
 from asgi_middleware.testing.driver import http
 
 pytestmark = pytest.mark.anyio
@@ -155,6 +156,32 @@ async def test_what_is_kept_is_bounded() -> None:
     for number in range(20):
         assert await scraping.scrape(Wanted(TEXT, frozenset({f"n{number}"}), compress=False)) == b""
     assert len(scraping._kept) <= 4
+
+
+async def test_what_was_asked_for_last_is_kept() -> None:
+    """Of the results, those go that nobody has asked for since."""
+    scraping = Scraping(CollectorRegistry(), 5, 10.0)
+    wanted = [Wanted(TEXT, frozenset({f"n{number}"}), compress=False) for number in range(5)]
+    for each in (*wanted[:4], wanted[0], wanted[4]):
+        await scraping.scrape(each)
+    assert list(scraping._kept) == [wanted[2], wanted[3], wanted[0], wanted[4]]
+
+
+async def test_collecting_stands_aside() -> None:
+    """While a scrape is collected the event loop gets its turn again and again; other collecting is not held up."""
+    pauses: list[object] = []
+
+    class Collector:
+        def collect(self) -> Iterator[Metric]:
+            pauses.append(pause.get())
+            return iter(())
+
+    registry = CollectorRegistry()
+    registry.register(Collector())
+    pauses.clear()
+    await http(MetricsEndpoint(registry=registry))
+    list(registry.collect())
+    assert pauses == [stand_aside, int]
 
 
 async def test_compressed_once() -> None:

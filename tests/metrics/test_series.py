@@ -37,6 +37,30 @@ def test_a_histogram(batches: list[list[float]]) -> None:
     assert cumulate(expected)[-1] == sum(map(len, batches))
 
 
+def test_an_exemplar_stands_in_its_bucket() -> None:
+    """A bound belongs to its bucket here, too; what was read before keeps what it was."""
+    series = Series((), BOUNDS, threading.RLock())
+    series.attach(0.5, {"trace_id": "1"}, 1.0)
+    before = series.snapshot()
+    series.attach(7.0, {"trace_id": "2"}, 2.0)
+    assert {position: exemplar.value for position, exemplar in before.exemplars.items()} == {1: 0.5}
+    assert series.snapshot().exemplars.keys() == {1, 3}
+
+
+def test_what_comes_while_it_is_taken() -> None:
+    """A figure that another thread appends in the middle of the taking is not lost."""
+
+    class Racing(list[int]):
+        def __getitem__(self, key: Any) -> Any:
+            taken = super().__getitem__(key)
+            self.append(3)
+            return taken
+
+    pending = Racing([1, 2])
+    assert take(pending, threading.RLock()) == [1, 2]
+    assert pending == [3]
+
+
 def test_threads_lose_nothing() -> None:
     """While threads append and others fold, every figure is counted once."""
     lock = threading.RLock()

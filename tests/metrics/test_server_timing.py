@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from asgi_middleware import ConfigurationError, ServerTimingMiddleware, timing
 from asgi_middleware._core.exchange import current_exchange
 from asgi_middleware.metrics.server_timing import format_metric
-from asgi_middleware.testing.driver import http, websocket
+from asgi_middleware.testing.driver import drive, http, http_scope, websocket
 
 pytestmark = pytest.mark.anyio
 
@@ -147,6 +148,39 @@ class TestTrailers:
         assert [name for name, _ in result.sent[2]["headers"]] == [b"digest"]
         assert [name for name, _ in result.sent[3]["headers"]] == [b"digest", b"server-timing"]
         assert end["headers"] == [(b"digest", b"x")]
+
+    async def test_the_apps_own_trailers_for_another_client(self) -> None:
+        """Trailers of the application's own stay as they are where the client asked for none."""
+        end = {"type": "http.response.trailers", "headers": [(b"digest", b"x")]}
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await answering(trailers=True)(scope, receive, send)
+            await send(end)
+
+        result = await http(ServerTimingMiddleware(app, enabled=True), extensions=EXTENSIONS)
+        assert result.sent[2] == end
+
+    async def test_one_trailer(self) -> None:
+        """What an application sends behind its last message gets no second trailer."""
+        sent: list[str] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await answering()(scope, receive, send)
+            await send({"type": "http.response.body", "body": b"more"})
+
+        async def send(message: Any) -> None:
+            sent.append(message["type"].rpartition(".")[2])
+
+        scope = http_scope(headers=TE, extensions=EXTENSIONS)
+        await ServerTimingMiddleware(app, enabled=True)(scope, anyio.sleep_forever, send)
+        assert sent == ["start", "body", "trailers", "body"]
+
+    async def test_no_headers(self) -> None:
+        """A scope without headers asks for no trailers."""
+        scope = http_scope(extensions=EXTENSIONS)
+        del scope["headers"]
+        result = await drive(ServerTimingMiddleware(answering(), enabled=True), scope)
+        assert result.types == ["http.response.start", "http.response.body"]
 
     @pytest.mark.parametrize(
         ("headers", "extensions", "options"),

@@ -143,6 +143,14 @@ SMALL_ONCE_INFLATED = {
 }
 
 
+UPLOAD_WITHOUT_A_TOKEN = {
+    "method": "POST",
+    "path": "/private",
+    "headers": [(b"content-encoding", b"gzip"), (b"content-length", b"20")],
+    "body": [b"x" * 10] * 2,
+}
+
+
 def has_id(result, lines, counted) -> bool:
     return result.header(b"x-request-id") is not None
 
@@ -179,6 +187,11 @@ def is_bounded(result, lines, counted) -> bool:
     return result.status == 413
 
 
+def lets_the_upload_end(result, lines, counted) -> bool:
+    assert result.status == 401
+    return result.received == 2
+
+
 def has_its_own_header(result, lines, counted) -> bool:
     return result.header(b"x-trace-key") is not None
 
@@ -205,13 +218,18 @@ PROBES = {
     f"Starlette and FastAPI answer an exception first, with {NOT_HANDLED % 'their'}": is_handled,
     "the access line names the proxy as the client": knows_the_client,
     "what comes in is not bounded, only what it inflates to": is_bounded,
+    "a client that uploads without a token may miss the 401": lets_the_upload_end,
     "where it counts connections, every client has the proxy's address": is_accepted,
     "the request has its id by then, so that CorrelationIdMiddleware does nothing": has_its_own_header,
 }
 
 
 def request_of(pair):
-    special = {is_accepted: connect_two_clients, is_bounded: SMALL_ONCE_INFLATED}
+    special = {
+        is_accepted: connect_two_clients,
+        is_bounded: SMALL_ONCE_INFLATED,
+        lets_the_upload_end: UPLOAD_WITHOUT_A_TOKEN,
+    }
     return special.get(PROBES[pair.reason], REQUESTS[pair.inner])
 
 
