@@ -88,7 +88,7 @@ class RequestBodyLimitMiddleware:
             response. Its messages are collected, so it cannot stream. None for a problem document.
         budget: A :class:`BodyBudget` that bounds the bytes of all requests together, or None.
         drain_timeout: Seconds for which the rest of a refused body is read, so that the client sees the answer; 0
-            closes at once. 5 by default: long enough for most uploads to notice.
+            closes at once. 5 by default: long enough for most uploads to notice. Two in which nothing comes end it.
         drain_bytes: Bytes of a refused body that are read at most; 0 closes at once. 32 MiB by default.
 
     Raises:
