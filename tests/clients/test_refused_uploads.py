@@ -118,8 +118,9 @@ def with_curl(server: Server, path: str, *, chunked: bool) -> Iterator[Answer]:
 def with_fetch(server: Server, path: str, *, chunked: bool) -> Iterator[Answer]:
     framing = "chunked" if chunked else "declared"
     command = ["node", str(HERE / "upload.mjs"), server.url + path, str(SIZE), str(TRIES), framing]
-    told = subprocess.run(command, capture_output=True, timeout=25 * TRIES, check=True)
-    yield from json.loads(told.stdout)
+    while True:
+        told = subprocess.run(command, capture_output=True, timeout=25 * TRIES, check=True)
+        yield from json.loads(told.stdout)
 
 
 CLIENTS: dict[str, Callable[..., Iterator[Answer]]] = {
@@ -155,9 +156,10 @@ def test_cell(server: Server, status: int, client: str, chunked: bool) -> None:
     path, tries = ("/", TRIES) if status == 413 else ("/private", TRIES // 2)
     uploads = CLIENTS[client](server, path, chunked=chunked)
     answers: list[Any] = [next(uploads) for _ in range(tries)]
+    if answers.count(status) == tries - 1:
+        answers += [next(uploads) for _ in range(60 - tries)]  # one of them may go wrong, so there are to be as many
     uploads.close()  # type: ignore[attr-defined]
-    seen = answers.count(status)
-    assert seen >= tries - tries // 60, answers
+    assert answers.count(status) >= len(answers) - len(answers) // 60, answers
 
 
 def test_the_page() -> None:

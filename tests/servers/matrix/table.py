@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 FOLDER = Path(__file__).parents[1]
-if str(FOLDER) not in sys.path:
-    sys.path.insert(0, str(FOLDER))
+for folder in (FOLDER, FOLDER.parent / "support"):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
 
-from matrix.expected import ROWS, SECTIONS, Row  # noqa: E402 -- found by the line above
+from matrix.expected import ROWS, SECTIONS, Row  # noqa: E402 -- found by the lines above
 from matrix.variants import VARIANTS, Variant  # noqa: E402 -- the same
 
 PAGE = FOLDER.parents[1] / "docs" / "compatibility.md"
