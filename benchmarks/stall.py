@@ -23,6 +23,7 @@ SUBJECTS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
     "none": ("identity", "", {}),
     "ours zstd 3": ("zstd", OURS, {"encodings": ["zstd"]}),
     "starlette-compress zstd 3": ("zstd", PEER, {"zstd_level": 3}),
+    "zstd-asgi 3": ("zstd", "zstd_asgi:ZstdMiddleware", {"level": 3}),
     "ours br 4": ("br", OURS, {"encodings": ["br"]}),
     "starlette-compress br 4": ("br", PEER, {}),
     "brotli-asgi 4": ("br", "brotli_asgi:BrotliMiddleware", {}),
@@ -33,6 +34,7 @@ SUBJECTS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
 }
 FORMS: Final = ("whole", "streamed")
 CHUNK: Final = 64 * 1024
+SMALL: Final = b'{"small":true}'
 
 
 def large_body() -> bytes:
@@ -49,13 +51,15 @@ def downloads(body: bytes) -> Any:
             return
         path = scope["path"]
         headers = [(b"content-type", b"application/json")]
+        if path == "/small":
+            headers.append((b"content-length", b"%d" % len(SMALL)))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         if path == "/streamed":
             for start in range(0, len(body), CHUNK):
                 await send({"type": "http.response.body", "body": body[start : start + CHUNK], "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         else:
-            await send({"type": "http.response.body", "body": body if path == "/whole" else b'{"small":true}'})
+            await send({"type": "http.response.body", "body": body if path == "/whole" else SMALL})
 
     return app
 

@@ -121,7 +121,7 @@ WAIT_TARGETS = (
         WaitTarget((during(form), ours), tuple((during(form), peer) for peer in peers), at_most)
         for form in FORMS
         for ours, peers, at_most in (
-            ("ours zstd 3", ("starlette-compress zstd 3",), 0.3),
+            ("ours zstd 3", ("starlette-compress zstd 3", "zstd-asgi 3"), 0.3),
             ("ours br 4", ("starlette-compress br 4", "brotli-asgi 4"), 0.3),
             ("ours gzip 6, zlib", ("starlette gzip 6",), 1),
         )

@@ -180,8 +180,7 @@ class Alarm(Timer):
         return message
 
     async def _wait_in_scope(self, receive: Receive) -> Message | None:
-        # Imported only where trio runs: asyncio never needs it.
-        from anyio import CancelScope  # noqa: PLC0415 -- see above
+        from trio import CancelScope  # noqa: PLC0415 -- who runs on it has imported it
 
         message = None
         with CancelScope() as scope:

@@ -17,10 +17,12 @@ Facts this module rests on:
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from asgi_middleware._core.header_finder import HeaderFinder
 from asgi_middleware._core.messages import body_size
+from asgi_middleware._core.waiting import let_others_run, time_limit
 
 if TYPE_CHECKING:
     from asgi_middleware._core.types import Message, Receive, Scope
@@ -78,19 +80,14 @@ async def drain(
     Ends when the body ends, when the client leaves or is silent, after `max_bytes` bytes, or after `timeout` seconds.
     What `receive` raises ends it too: the answer has begun, and is to be completed.
     """
-    import anyio.lowlevel  # noqa: PLC0415 -- only a refusal needs it
-
     left = max_bytes
-    end = anyio.current_time() + timeout
-    with anyio.CancelScope() as scope:
-        while left > 0:
-            scope.deadline = min(end, anyio.current_time() + SILENT_SECONDS)
-            # A server may have messages at hand without waiting; the clock needs a chance all the same.
-            await anyio.lowlevel.checkpoint()
-            try:
-                message = await receive()
-            except Exception:  # noqa: BLE001 -- there is no more to take, whatever the reason
-                return
-            if not message.get("more_body", False):  # of a client that left, too
-                return
-            left -= body_size(message)
+    with suppress(Exception):  # there is no more to take, or no more time
+        async with time_limit(timeout):
+            while left > 0:
+                async with time_limit(SILENT_SECONDS):
+                    # A server may have messages at hand without waiting; the clock needs a chance all the same.
+                    await let_others_run()
+                    message = await receive()
+                if not message.get("more_body", False):  # of a client that left, too
+                    return
+                left -= body_size(message)

@@ -1,7 +1,7 @@
 """CPU-heavy or blocking work in a thread, on asyncio and on trio.
 
-On asyncio the loop's own ``run_in_executor`` does it, so that anyio need not be imported there; a round trip costs the
-same. On trio, which has no executor, anyio's thread runner does it. Either way the pool bounds the threads.
+On asyncio the loop's own ``run_in_executor`` does it; on trio, which has no executor, its own thread runner. Either way
+the pool bounds the threads.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakSet
 
+from asgi_middleware._core.waiting import on_asyncio
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from anyio import CapacityLimiter
-    from anyio.lowlevel import RunVar
+    from trio import CapacityLimiter
+    from trio.lowlevel import RunVar
 
 _Result = TypeVar("_Result")
 _pools: WeakSet[WorkerPool] = WeakSet()
@@ -44,17 +46,15 @@ class WorkerPool:
         self._name = name
         self._lock = threading.Lock()
         self._executor: ThreadPoolExecutor | None = None
-        self._limiter: RunVar[CapacityLimiter] | None = None
+        self._limiter: RunVar[CapacityLimiter | None] | None = None
         _pools.add(self)
 
     async def run(self, func: Callable[..., _Result], *args: object) -> _Result:
         """Call ``func(*args)`` in a thread, in a copy of the caller's context; its result or exception comes back."""
-        context = copy_context()
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return await self._run_elsewhere(context.run, func, *args)
-        return await loop.run_in_executor(self._threads(), context.run, func, *args)
+        if not on_asyncio():
+            return await self._run_on_trio(func, *args)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads(), copy_context().run, func, *args)
 
     def _threads(self) -> ThreadPoolExecutor:
         with self._lock:
@@ -62,15 +62,14 @@ class WorkerPool:
                 self._executor = ThreadPoolExecutor(self._max_threads, thread_name_prefix=self._name)
             return self._executor
 
-    async def _run_elsewhere(self, func: Callable[..., _Result], *args: object) -> _Result:
-        # anyio is imported only where trio runs: asyncio never needs it.
-        from anyio import CapacityLimiter, to_thread  # noqa: PLC0415 -- see above
-        from anyio.lowlevel import RunVar  # noqa: PLC0415 -- see above
+    async def _run_on_trio(self, func: Callable[..., _Result], *args: object) -> _Result:
+        from trio import CapacityLimiter, to_thread  # noqa: PLC0415 -- who runs on it has imported it
+        from trio.lowlevel import RunVar  # noqa: PLC0415 -- as above
 
         with self._lock:
             if self._limiter is None:
-                self._limiter = RunVar(self._name)  # a limiter belongs to one event loop
-        limiter = self._limiter.get(None)
+                self._limiter = RunVar(self._name, None)  # a limiter belongs to one event loop
+        limiter = self._limiter.get()
         if limiter is None:
             limiter = CapacityLimiter(self._max_threads)
             self._limiter.set(limiter)

@@ -13,6 +13,8 @@ from concurrent.futures import Future
 from contextvars import Context
 from typing import Any
 
+from asgi_middleware._core.waiting import on_asyncio
+
 # Tasks of this module, held until they end: an event loop itself holds them weakly.
 _tasks: set[asyncio.Task[None]] = set()
 
@@ -50,7 +52,7 @@ class Flight:
         Raises:
             RuntimeError: No event loop is running in this thread.
         """
-        if _on_asyncio():
+        if on_asyncio():
             task = asyncio.get_running_loop().create_task(_finish(work), context=Context())
             _tasks.add(task)
             task.add_done_callback(_tasks.discard)
@@ -63,7 +65,7 @@ class Flight:
         """Wait for its end, `limit` seconds at most."""
         if self._ended.done():
             return
-        if _on_asyncio():
+        if on_asyncio():
             await self._wait_on_asyncio(limit)
         else:
             await self._wait_on_trio(limit)
@@ -111,11 +113,3 @@ class Flight:
 
 async def _finish(work: Callable[[], Awaitable[None]]) -> None:
     await work()
-
-
-def _on_asyncio() -> bool:
-    """Tell whether the caller is an asyncio task; a trio run that is asyncio's guest is none."""
-    try:
-        return asyncio.current_task() is not None
-    except RuntimeError:
-        return False

@@ -25,6 +25,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from weakref import WeakSet
 
 from asgi_middleware._core.config import Problems
+from asgi_middleware._core.waiting import time_limit
 from asgi_middleware.auth.errors import Unavailable
 from asgi_middleware.auth.fetching import FetchError, Get, Response, as_response, check_address, choose
 from asgi_middleware.auth.flight import Flight
@@ -271,11 +272,9 @@ class KeySet:
             self._end(flight, keys)
 
     async def _work_on_loop(self, flight: Flight) -> None:
-        from anyio import fail_after  # noqa: PLC0415 -- only with a fetcher of the user's own
-
         keys = None
         try:
-            with fail_after(self._timeout):
+            async with time_limit(self._timeout):
                 keys = await drive_async(self._reader.steps(self._clock(), self._known()), self._read_async)
         except (FetchError, TimeoutError) as error:
             _log.warning("a key set could not be read: %s", error)

@@ -12,13 +12,13 @@ Facts this module rests on:
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from asgi_middleware._core.config import Problems
+from asgi_middleware._core.waiting import time_limit
 from asgi_middleware.auth.claims import VerifiedToken
 from asgi_middleware.auth.errors import Reason, TokenError, Unavailable
 
@@ -174,17 +174,8 @@ def _identity(token: VerifiedToken) -> tuple[Any, ...]:
 
 
 async def _within(seconds: float, store: RevocationStore, token: VerifiedToken) -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        # anyio is imported only where trio runs: asyncio never needs it.
-        from anyio import fail_after  # noqa: PLC0415 -- see above
-
-        with fail_after(seconds):
-            answer: object = await store.is_revoked(token)
-    else:
-        async with asyncio.timeout(seconds):
-            answer = await store.is_revoked(token)
+    async with time_limit(seconds):
+        answer: object = await store.is_revoked(token)
     if answer is not True and answer is not False:
         raise TypeError("a store says True or False")
     return answer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
@@ -15,6 +14,7 @@ from asgi_middleware._core.paths import PathRules
 from asgi_middleware._core.refusals import Refusal
 from asgi_middleware._core.workers import WorkerPool
 from asgi_middleware.compression import inflation as bounds
+from asgi_middleware.compression.buffered_body import BufferedBody
 from asgi_middleware.compression.content_encoding import FIELD, applied_codings
 from asgi_middleware.compression.encoded_body import EncodedBody, GuardedBody
 from asgi_middleware.compression.encodings import known_codings
@@ -25,7 +25,7 @@ from asgi_middleware.compression.inflation_plans import Plan, make_codings, make
 if TYPE_CHECKING:
     import re
 
-    from asgi_middleware._core.types import ASGIApp, HeaderList, Message, RawHeaders, Receive, Scope, Send
+    from asgi_middleware._core.types import ASGIApp, HeaderList, RawHeaders, Receive, Scope, Send
 
 DEFAULT_MAX_SIZE: Final = 10 * 1024 * 1024
 
@@ -88,7 +88,8 @@ class DecompressionMiddleware:
             such a request to the app as it came.
         buffer: Whether to inflate the whole body before the app is called, and to give the app its true Content-Length.
             For apps that read no body without one: Django's form parser, and WSGI apps. It holds up to `max_size` bytes
-            a request. Off by default.
+            a request. A brotli or zstd body that would need more, beside its decoder's window and what was sent, is
+            inflated twice. Off by default.
         exclude_paths: Requests to leave alone: "/blobs/**", "PUT /files/*", or compiled patterns.
         thread_minimum_size: Bytes of one body, encoded and inflated together, to process on the event loop before a
             thread takes over. None estimates a millisecond's worth by coding; 0 never uses a thread.
@@ -193,7 +194,8 @@ class DecompressionMiddleware:
                 return
             plan = self._plan(names)
         if isinstance(plan, Plan):
-            await self._inflate(plan, kept, scope, receive, send)
+            inflate = self._inflate_first if self._buffer else self._inflate
+            await inflate(plan, kept, scope, receive, send)
         elif self._pass_on:
             await self.app(scope, receive, send)
         else:
@@ -211,9 +213,6 @@ class DecompressionMiddleware:
 
     async def _inflate(self, plan: Plan, headers: HeaderList, scope: Scope, receive: Receive, send: Send) -> None:
         body = EncodedBody(receive, plan, self._pool)
-        if self._buffer:
-            await self._serve_buffered(body, headers, scope, receive, send)
-            return
         guarded = GuardedBody(body, _BROKEN, scope, send)
         try:
             await self.app(_with(scope, _without_length(headers)), guarded.receive, guarded.send)
@@ -224,29 +223,16 @@ class DecompressionMiddleware:
         if guarded.taken is not None:
             await guarded.taken.end(send)
 
-    async def _serve_buffered(
-        self, body: EncodedBody, headers: RawHeaders, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        messages: deque[Message] = deque()
-        size = 0
-        more = True
+    async def _inflate_first(self, plan: Plan, headers: RawHeaders, scope: Scope, receive: Receive, send: Send) -> None:
+        body = BufferedBody(receive, plan, self._pool)
         try:
-            while more:
-                message = await body.read()
-                if message["type"] != "http.request":
-                    return  # the client is gone, and nobody waits for an answer
-                messages.append(message)
-                size += len(message["body"])
-                more = message["more_body"]
+            size = await body.inflate()
         except InflationError as error:
             await _BROKEN[error.reason].send(scope, receive, send, unread=not body.ended)
             return
-
-        async def receive_inflated() -> Message:
-            return messages.popleft() if messages else await receive()
-
-        sized = [*without(headers, _FRAMING), (b"content-length", b"%d" % size)]
-        await self.app(_with(scope, sized), receive_inflated, send)
+        if size is not None:  # else the client is gone, and nobody waits for an answer
+            sized = [*without(headers, _FRAMING), (b"content-length", b"%d" % size)]
+            await self.app(_with(scope, sized), body.receive, send)
 
 
 def _without_length(headers: HeaderList) -> HeaderList:

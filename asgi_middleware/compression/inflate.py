@@ -11,7 +11,8 @@ Facts this module rests on:
   stream is one, with nothing behind it.
 - ``deflate`` means the zlib wrapping (RFC 9110 8.4.1.2), but some clients send none. The low half of a zlib stream's
   first byte is 8 (RFC 1950 2.2). A raw stream begins so only with a stored block whose padding is not zero.
-- A zstd frame may declare a window of 8 MB at most (RFC 9659 3), a brotli stream one of 16 MB (RFC 7932 9.1).
+- A zstd frame may declare a window of 8 MB at most (RFC 9659 3), a brotli stream one of 16 MB (RFC 7932 9.1). The
+  others look back at 32 KiB (RFC 1951 2).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
-from asgi_middleware.compression.brotli_head import USUAL_WINDOW, whole_size, window_of
+from asgi_middleware.compression import brotli_head, zstd_head
 from asgi_middleware.compression.libraries import import_first
 
 PIECE: Final = 64 * 1024
@@ -29,7 +30,6 @@ PIECE: Final = 64 * 1024
 
 _GZIP_WINDOW: Final = zlib.MAX_WBITS | 16
 _ZLIB_METHOD: Final = 8
-_ZSTD_WINDOW_LOG: Final = 23  # 8 MB
 
 
 class TrailingDataError(Exception):
@@ -47,11 +47,13 @@ class Inflater(Protocol):
         hungry: Whether it has given all that it could give of what it got.
         ended: Whether its input may end here; so it may before it began.
         parts: The members or frames begun so far.
+        window: The most bytes that it holds to look back at; 0 where that is little.
     """
 
     hungry: bool
     ended: bool
     parts: int
+    window: int
 
     def inflate(self, data: bytes | memoryview, /) -> bytes:
         """Give the next piece; `data` is empty unless it is hungry."""
@@ -61,13 +63,14 @@ class Inflater(Protocol):
 class Deflate:
     """The deflate coding (RFC 1950 around RFC 1951), or a bare RFC 1951 stream."""
 
-    __slots__ = ("_inflater", "ended", "hungry", "parts")
+    __slots__ = ("_inflater", "ended", "hungry", "parts", "window")
 
     def __init__(self) -> None:
         self._inflater: Any = None
         self.hungry = True
         self.ended = True
         self.parts = 1
+        self.window = 0
 
     def inflate(self, data: bytes | memoryview) -> bytes:
         """Give the next piece."""
@@ -88,7 +91,7 @@ class Deflate:
 class Gzip:
     """The gzip coding (RFC 1952), of one or more members."""
 
-    __slots__ = ("_inflater", "_rest", "ended", "hungry", "parts")
+    __slots__ = ("_inflater", "_rest", "ended", "hungry", "parts", "window")
 
     def __init__(self) -> None:
         self._inflater: Any = None
@@ -96,6 +99,7 @@ class Gzip:
         self.hungry = True
         self.ended = True
         self.parts = 0
+        self.window = 0
 
     def inflate(self, data: bytes | memoryview) -> bytes:
         """Give the next piece, of one member."""
@@ -119,7 +123,7 @@ class Gzip:
 class Zstd:
     """The zstd coding (RFC 8878, RFC 9659), of one or more frames."""
 
-    __slots__ = ("_inflater", "_make", "_rest", "ended", "hungry", "parts")
+    __slots__ = ("_inflater", "_make", "_rest", "ended", "hungry", "parts", "window")
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
@@ -128,14 +132,17 @@ class Zstd:
         self.hungry = True
         self.ended = True
         self.parts = 0
+        self.window = 0
 
     def inflate(self, data: bytes | memoryview) -> bytes:
         """Give the next piece, of one frame."""
         inflater = self._inflater
+        data = data or self._rest
         if inflater is None:
             inflater = self._inflater = self._make()
             self.parts += 1
-        piece: bytes = inflater.decompress(data or self._rest, PIECE)
+            self.window = zstd_head.window_of(data)
+        piece: bytes = inflater.decompress(data, PIECE)
         self.ended = inflater.eof
         if self.ended:
             self._inflater = None
@@ -150,22 +157,23 @@ class Zstd:
 class Brotli:
     """The br coding (RFC 7932)."""
 
-    __slots__ = ("_inflater", "_largest_window", "ended", "hungry", "parts")
+    __slots__ = ("_inflater", "_largest_window", "ended", "hungry", "parts", "window")
 
     def __init__(self, make: Callable[[], Any], largest_window: int) -> None:
         self._inflater = make()
-        self._largest_window = largest_window  # 0 when the window was checked
+        self._largest_window = largest_window
         self.hungry = True
         self.ended = True
         self.parts = 1
+        self.window = 0
 
     def inflate(self, data: bytes | memoryview) -> bytes:
         """Give the next piece."""
         inflater = self._inflater
-        if self._largest_window:
-            if window_of(data) > self._largest_window:
+        if not self.window:
+            self.window = brotli_head.window_of(data)
+            if self.window > self._largest_window:
                 raise WindowTooLargeError
-            self._largest_window = 0
         elif inflater.is_finished():
             raise TrailingDataError
         piece: bytes = inflater.process(data, output_buffer_limit=PIECE)
@@ -181,6 +189,7 @@ class Coding(NamedTuple):
         begin: Makes the inflater of one body.
         cost: Estimated nanoseconds for each byte that goes in or comes out, twice what a fast machine takes.
         error: What its library raises on malformed data.
+        wide: Whether a decoder may hold megabytes to look back at.
         declared_size: Gives the size of a body from its beginning, or None where it does not tell; for a coding of
             which one step may do far more work than it gives.
     """
@@ -188,6 +197,7 @@ class Coding(NamedTuple):
     begin: Callable[[], Inflater]
     cost: int
     error: type[Exception]
+    wide: bool = False
     declared_size: Callable[[bytes], int | None] | None = None
 
 
@@ -216,13 +226,14 @@ def make_coding(name: str, max_size: int) -> Coding | None:
         library = import_first(("brotli", "brotlicffi"))
         if library is None or not hasattr(library.Decompressor, "can_accept_more_data"):
             return None
-        begin = partial(Brotli, library.Decompressor, max(max_size, USUAL_WINDOW))
-        return Coding(begin, 5, library.error, whole_size)
+        begin = partial(Brotli, library.Decompressor, max(max_size, brotli_head.USUAL_WINDOW))
+        return Coding(begin, 5, library.error, wide=True, declared_size=brotli_head.whole_size)
     library = import_first(("compression.zstd", "backports.zstd"))
     if library is None:
         return None
-    options = {library.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
-    return Coding(partial(Zstd, partial(library.ZstdDecompressor, options=options)), 1, library.ZstdError)
+    options = {library.DecompressionParameter.window_log_max: zstd_head.LARGEST_WINDOW.bit_length() - 1}
+    begin_zstd = partial(Zstd, partial(library.ZstdDecompressor, options=options))
+    return Coding(begin_zstd, 1, library.ZstdError, wide=True)
 
 
 def missing_inflater(name: str) -> str:

@@ -98,6 +98,11 @@ class Inflation:
         self.hungry = True
         self.work = 0
 
+    @property
+    def window(self) -> int:
+        """The most bytes that its decoders hold to look back at."""
+        return sum([inflater.window for inflater in self._inflaters])
+
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the encoded body; only when it is hungry."""
         self._body = data

@@ -35,6 +35,11 @@ class Plan(NamedTuple):
     inline_work: int
     declared_size: Callable[[bytes], int | None] | None
 
+    @property
+    def wide(self) -> bool:
+        """Whether its decoders may hold megabytes to look back at."""
+        return any(coding.wide for coding in self.codings)
+
     def begin(self) -> Inflation:
         """Begin one body."""
         inflaters = tuple([coding.begin() for coding in self.codings])

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from anyio import Event
+from asgi_middleware._core.waiting import Event, new_event
 
 
 class Turns:
@@ -24,10 +22,7 @@ class Turns:
 
     async def wait(self) -> None:
         """Wait for the turn, and have it then."""
-        # Only where two tasks call at once; anyio is not loaded before.
-        from anyio import Event  # noqa: PLC0415 -- see above
-
-        turn = Event()
+        turn = new_event()
         if self._waiting is None:
             self._waiting = deque()
         self._waiting.append(turn)

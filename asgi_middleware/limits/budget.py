@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import Final
 
 from asgi_middleware._core.config import Problems
 from asgi_middleware._core.refusals import Refusal
-
-if TYPE_CHECKING:
-    from anyio import Event
+from asgi_middleware._core.waiting import Event, new_event, time_limit
 
 # Bytes by which an undeclared body's share grows: few steps for a large one, little held too much for a small one.
 _STEP: Final = 65_536
@@ -87,13 +86,12 @@ class BodyBudget:
         return await self._wait(size)
 
     async def _wait(self, size: int) -> bool:
-        from anyio import Event, move_on_after  # noqa: PLC0415 -- only a budget that is used up needs it
-
-        waiter = _Waiter(size, Event())
+        waiter = _Waiter(size, new_event())
         self._waiting.append(waiter)
         try:
-            with move_on_after(self._max_wait):
-                await waiter.event.wait()
+            with suppress(TimeoutError):
+                async with time_limit(self._max_wait):
+                    await waiter.event.wait()
         except BaseException:
             self._leave(waiter)
             if waiter.granted:

@@ -10,7 +10,6 @@ Facts this module rests on:
 
 from __future__ import annotations
 
-import asyncio
 import zlib
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -19,6 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from prometheus_client import CollectorRegistry
 
+from asgi_middleware._core.waiting import time_limit
 from asgi_middleware._core.workers import WorkerPool
 from asgi_middleware.metrics.exposition import OPENMETRICS, TEXT, Format
 from asgi_middleware.metrics.pauses import pause
@@ -82,7 +82,8 @@ class Scraping:
             return None
         self._waiting += 1
         try:
-            return await _within(self._timeout, self._pool, self._render, wanted, perf_counter())
+            async with time_limit(self._timeout):
+                return await self._pool.run(self._render, wanted, perf_counter())
         finally:
             self._waiting -= 1
 
@@ -108,16 +109,3 @@ def _gzipped(pieces: Iterable[bytes]) -> bytes:
     """Give a gzip member (RFC 1952) without a time; the interpreter's lock is free while a piece is compressed."""
     compressor = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_MEMBER)
     return b"".join([*map(compressor.compress, pieces), compressor.flush()])
-
-
-async def _within(seconds: float, pool: WorkerPool, func: Callable[..., bytes], *args: object) -> bytes:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        # anyio is imported only where trio runs: asyncio never needs it.
-        from anyio import fail_after  # noqa: PLC0415 -- see above
-
-        with fail_after(seconds):
-            return await pool.run(func, *args)
-    async with asyncio.timeout(seconds):
-        return await pool.run(func, *args)

@@ -8,22 +8,11 @@ import zlib
 import pytest
 
 from asgi_middleware.compression.codecs import CODINGS, Zstd, live_order, make_codec
+from asgi_middleware.compression.zstd_head import window_of
 
 LEVELS = {"gzip_level": 6, "brotli_quality": 4, "zstd_level": 3}
 TEXT = b'{"id": 1, "name": "Ada", "text": "the quick brown fox jumps over the lazy dog"}\n' * 40
 EIGHT_MEGABYTES = 8 * 1024 * 1024
-
-
-def window_of(frame):
-    """Read the window size that a zstd frame declares (RFC 8878 3.1.1.1)."""
-    assert frame[:4] == b"\x28\xb5\x2f\xfd"
-    descriptor = frame[4]
-    if descriptor & 0x20:  # single segment: the window is the content
-        width = {0: 1, 1: 2, 2: 4, 3: 8}[descriptor >> 6]
-        return int.from_bytes(frame[5 : 5 + width], "little") + (256 if width == 2 else 0)
-    exponent, mantissa = frame[5] >> 3, frame[5] & 7
-    base = 1 << (10 + exponent)
-    return base + base // 8 * mantissa
 
 
 class TestEveryCoding:

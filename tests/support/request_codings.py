@@ -31,13 +31,19 @@ FORMS = {
 
 @cache
 def zeros(size: int, form: str) -> bytes:
-    """Encode `size` zeros without ever holding them: the best ratio that a coding can reach."""
+    """Encode `size` zeros without ever holding them: the best ratio that a coding can reach.
+
+    "wide br" and "wide zstd" take a window of 8 MB, the largest one that zstd frames may have on the web.
+    """
     block = bytes(1 << 20)
-    if form == "br":
-        encoder = brotli.Compressor(quality=5)
+    if form in {"br", "wide br"}:
+        encoder = brotli.Compressor(quality=5, lgwin=23 if form == "wide br" else 22)
         pieces = [encoder.process(block) for _ in range(size >> 20)]
         return b"".join([*pieces, encoder.finish()])
-    encoder = zstd.ZstdCompressor() if form == "zstd" else zlib.compressobj(6, wbits=31)
+    if form == "wide zstd":
+        encoder = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: 23})
+    else:
+        encoder = zstd.ZstdCompressor() if form == "zstd" else zlib.compressobj(6, wbits=31)
     pieces = [encoder.compress(block) for _ in range(size >> 20)]
     return b"".join([*pieces, encoder.flush()])
 
