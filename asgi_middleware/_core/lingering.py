@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from asgi_middleware._core.header_finder import HeaderFinder
-from asgi_middleware._core.messages import body_size
+from asgi_middleware._core.messages import HTTP_1, body_size
 from asgi_middleware._core.waiting import let_others_run, time_limit
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ LINGERING_BYTES: Final = 32 * 1024 * 1024
 SILENT_SECONDS: Final = 2.0
 """A client that sends nothing for so long waits for the answer, or is gone; or a class outside took the whole body."""
 
-_HTTP_1: Final = ("1.1", "1.0", "1")
 # Methods whose requests announce even an empty body (RFC 9110 8.6). Not every server tells the end of another's.
 _BODIED: Final = ("POST", "PUT", "PATCH", "QUERY")
 _HEAD: Final = HeaderFinder((b"content-length", b"transfer-encoding", b"expect"))
@@ -43,7 +42,7 @@ def body_follows(scope: Scope) -> bool:
     """Tell whether the client may be about to send a body, whatever it is told: announced, and not held back."""
     found = _HEAD.find(scope.get("headers"))
     follows = (
-        not found and scope.get("http_version", "1.1") not in _HTTP_1 and scope.get("method", "GET").upper() in _BODIED
+        not found and scope.get("http_version", "1.1") not in HTTP_1 and scope.get("method", "GET").upper() in _BODIED
     )
     for name, value in found:
         if name == b"expect":

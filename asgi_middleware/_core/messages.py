@@ -1,4 +1,4 @@
-"""Messages: how many bytes one carries, and whether it is the last of its response.
+"""Messages: how many bytes one carries, whether it is the last of its response, and what versions and statuses mean.
 
 Facts this module rests on (ASGI HTTP specification and its extensions):
 
@@ -11,9 +11,15 @@ Facts this module rests on (ASGI HTTP specification and its extensions):
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from asgi_middleware._core.types import Message
+
+HTTP_1: Final = frozenset({"1.1", "1.0", "1"})
+"""What ``http_version`` is where the head tells whether a body follows, and the connection ends with a cut one."""
+
+FIRST_ERROR: Final = 400
+"""The first status that tells of an error (RFC 9110 15.5)."""
 
 
 def size_of(data: Any) -> int:

@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any, Final
 from asgi_middleware._core.exchange import exchange_of
 from asgi_middleware._core.headers import is_field_value, is_token
 from asgi_middleware._core.lingering import body_follows, drain, holding_back
+from asgi_middleware._core.messages import HTTP_1
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from asgi_middleware._core.types import Receive, Scope, Send
 
-_HTTP_1: Final = ("1.1", "1.0", "1")
 # Names of RFC 9110 15.5 that http.HTTPStatus has only since Python 3.13.
 _PHRASES: Final = {
     413: "Content Too Large",
@@ -214,7 +214,7 @@ class Refusal:
         if request_id is not None:
             document = b'%b,"request_id":%b}' % (document[:-1], json.dumps(request_id).encode("ascii"))
         headers = [*self._headers, (b"content-length", b"%d" % len(document))]
-        if close_connection and scope.get("http_version", "1.1") in _HTTP_1:
+        if close_connection and scope.get("http_version", "1.1") in HTTP_1:
             headers.append((b"connection", b"close"))
         # A method may arrive in lower case, as the client sent it.
         body = b"" if scope.get("method", "GET").upper() == "HEAD" else document

@@ -18,7 +18,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from asgi_middleware._core.exchange import exchange_of
-from asgi_middleware._core.messages import ends_response
+from asgi_middleware._core.messages import FIRST_ERROR, ends_response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 _UNFED: Final = 1  # an answer may stand as it is; only the rest of the body is withheld
 _REFUSED: Final = 2  # the answer is ours
 _CUT: Final = 3  # an answer, the app's or ours, has begun and cannot be completed
-
-_FIRST_ERROR: Final = 400
 
 
 class Takeover:
@@ -59,7 +57,7 @@ class Takeover:
         self._left: list[Message] = []
         if start is None:
             self._state = _REFUSED
-        elif start.get("status", 200) >= _FIRST_ERROR or (
+        elif start.get("status", 200) >= FIRST_ERROR or (
             last is not None and ends_response(last, trailers=start.get("trailers", False))
         ):
             self._state = _UNFED

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, Literal, Protocol, runtime_checkable
 
-from asgi_middleware._core.config import Problems
+from asgi_middleware._core.config import ConfigurationError, Problems
 from asgi_middleware._core.waiting import time_limit
 from asgi_middleware.auth.claims import VerifiedToken
 from asgi_middleware.auth.errors import Reason, TokenError, Unavailable
@@ -167,6 +167,18 @@ class Revocation:
         if self._on_error == "accept":
             return False
         raise Unavailable("revocation_unavailable", _LEFT_ALONE)
+
+
+def as_revocation(given: object, problems: Problems) -> Revocation | None:
+    """Read the option `revocation`: a :class:`Revocation`, a store, or None."""
+    if given is None or isinstance(given, Revocation):
+        return given
+    try:
+        return Revocation(given)  # type: ignore[arg-type]
+    except ConfigurationError as error:
+        for problem in error.problems:
+            problems.add("revocation", problem.value, problem.message, fix=problem.fix, code=problem.code)
+        return None
 
 
 def _identity(token: VerifiedToken) -> tuple[Any, ...]:

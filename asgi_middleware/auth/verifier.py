@@ -20,7 +20,7 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import Any, Final, Literal, NamedTuple, cast
 
-from asgi_middleware._core.config import ConfigurationError, Problems
+from asgi_middleware._core.config import Problems
 from asgi_middleware.auth.claim_rules import ClaimRules
 from asgi_middleware.auth.claims import UNSET, Unset, VerifiedToken
 from asgi_middleware.auth.compact import HeaderRules, as_bytes, check_parts, first_good, read_claims, why
@@ -28,7 +28,7 @@ from asgi_middleware.auth.errors import Reason, TokenError, Unavailable
 from asgi_middleware.auth.issuers import Issuer, RemoteKeys, check_issuers, source_of
 from asgi_middleware.auth.key_set import KeySet
 from asgi_middleware.auth.keys import check_algorithms
-from asgi_middleware.auth.revocation import Revocation, RevocationStore
+from asgi_middleware.auth.revocation import Revocation, RevocationStore, as_revocation
 from asgi_middleware.auth.token_cache import TokenCache
 from asgi_middleware.auth.trust import Trust, Trusted
 
@@ -166,7 +166,7 @@ class TokenVerifier:
         self._only = only
         self._headers = HeaderRules(types, access_token=profile == "rfc9068", problems=problems)
         problems.integer("max_token_size", max_token_size, minimum=256, maximum=1024 * 1024)
-        self._revocation = _revocation(revocation, problems)
+        self._revocation = as_revocation(revocation, problems)
         problems.integer("cache_size", cache_size, minimum=0, maximum=1_000_000)
         problems.number("cache_ttl", cache_ttl, minimum=1, maximum=3600)
         problems.callable("clock", clock)
@@ -366,14 +366,3 @@ class TokenVerifier:
             until = min(until, now + source.usable_for(self._cache.ttl))
             self._cache.keep(digest, (verified, since, until, source, ring))
         return verified
-
-
-def _revocation(given: object, problems: Problems) -> Revocation | None:
-    if given is None or isinstance(given, Revocation):
-        return given
-    try:
-        return Revocation(given)  # type: ignore[arg-type]
-    except ConfigurationError as error:
-        for problem in error.problems:
-            problems.add("revocation", problem.value, problem.message, fix=problem.fix, code=problem.code)
-        return None

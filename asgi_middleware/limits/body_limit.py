@@ -1,4 +1,4 @@
-"""How much body a request may have, by its head and its path.
+"""How much body a request may have, by its head and its path, and what it hears that has more.
 
 Facts this module rests on:
 
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from asgi_middleware._core.header_finder import HeaderFinder
 from asgi_middleware._core.headers import parse_content_length
 from asgi_middleware._core.paths import PathRules
+from asgi_middleware._core.refusals import Refusal
 
 if TYPE_CHECKING:
     from asgi_middleware._core.config import Problems
@@ -27,6 +28,15 @@ FRAMING: Final = HeaderFinder((b"content-length", b"transfer-encoding"))
 
 UNLIMITED: Final = 1 << 62
 
+TOO_LARGE: Final = Refusal(
+    413, "body_too_large", detail="The request body is larger than this server accepts.", close_code=1009
+)
+MALFORMED_LENGTH: Final = Refusal(
+    400, "malformed_content_length", detail="The Content-Length header is malformed or contradicts itself."
+)
+LENGTH_REQUIRED: Final = Refusal(
+    411, "length_required", detail="A request with a body must declare its length in Content-Length."
+)
 _LONGEST_PLAIN: Final = 18  # digits of a length that needs no second look
 _MOST_LENGTHS: Final = 1024
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from sys import modules
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from asgi_middleware._core.config import Problems
 from asgi_middleware._core.exchange import listed_headers
-from asgi_middleware._core.messages import size_of
+from asgi_middleware._core.messages import HTTP_1, size_of
 from asgi_middleware._core.takeover import Takeover, drop
 from asgi_middleware.limits.body_clock import Pace, RequestClock, done_within, go_on, may_step
 from asgi_middleware.limits.body_limit import FRAMING
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from asgi_middleware._core.types import ASGIApp, Message, Receive, Scope, Send
-
-_HTTP_1: Final = frozenset({"1.1", "1.0", "1"})
 
 
 class BodyTimeoutMiddleware:
@@ -99,7 +97,7 @@ class BodyTimeoutMiddleware:
         headers = scope.get("headers")
         if type(headers) is not list:
             scope, headers = listed_headers(scope)
-        if self._send_timeout is None and scope.get("http_version", "1.1") in _HTTP_1:
+        if self._send_timeout is None and scope.get("http_version", "1.1") in HTTP_1:
             others = FRAMING.others
             for name, value in headers:
                 if name not in others and (name == b"content-length" or FRAMING.pick([(name, value)])):

@@ -6,21 +6,24 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from asgi_middleware._core.config import Problems
 from asgi_middleware._core.exchange import exchange_of, listed_headers
 from asgi_middleware._core.lingering import body_follows, drain, holding_back
-from asgi_middleware._core.messages import size_of
-from asgi_middleware._core.refusals import Refusal
+from asgi_middleware._core.messages import FIRST_ERROR, HTTP_1, size_of
 from asgi_middleware._core.takeover import Takeover, drop
 from asgi_middleware.limits.body_limit import (
     FRAMING,
+    LENGTH_REQUIRED,
+    MALFORMED_LENGTH,
+    TOO_LARGE,
     KnownLengths,
     SizesByPath,
     declared_length,
 )
 from asgi_middleware.limits.budget import BodyBudget, Bound, Share, SharedBound
+from asgi_middleware.limits.countdown import receive_declared
 from asgi_middleware.limits.errors import BodyTooLargeError
 from asgi_middleware.limits.takeover import collect, messages_of
 
@@ -28,23 +31,13 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Awaitable
 
+    from asgi_middleware._core.refusals import Refusal
     from asgi_middleware._core.types import ASGIApp, HeaderList, Message, Receive, Scope, Send
 
 _log: Final = logging.getLogger("asgi_middleware.limits")
 
-_TOO_LARGE: Final = Refusal(
-    413, "body_too_large", detail="The request body is larger than this server accepts.", close_code=1009
-)
-_MALFORMED_LENGTH: Final = Refusal(
-    400, "malformed_content_length", detail="The Content-Length header is malformed or contradicts itself."
-)
-_LENGTH_REQUIRED: Final = Refusal(
-    411, "length_required", detail="A request with a body must declare its length in Content-Length."
-)
-# Methods of which hardly any request has a body, and HTTP versions in which the head tells that there is none.
+# Methods of which hardly any request has a body.
 _BODILESS: Final = frozenset({"GET", "HEAD"})
-_HTTP_1: Final = frozenset({"1.1", "1.0", "1"})
-_FIRST_ERROR: Final = 400
 
 
 class RequestBodyLimitMiddleware:
@@ -167,7 +160,7 @@ class RequestBodyLimitMiddleware:
                     break
                 left = self._lengths[value]
         if left is None:
-            if scope["method"] in self._bodiless and scope["http_version"] in _HTTP_1:
+            if scope["method"] in self._bodiless and scope["http_version"] in HTTP_1:
                 # The head says that there is no body (RFC 9112 6.3), and the server holds the client to that.
                 await self.app(scope, receive, send)
             else:
@@ -176,11 +169,8 @@ class RequestBodyLimitMiddleware:
         if left < 0:
             await self._judge(FRAMING.find(headers), scope, receive, send)
             return
-        # The server holds the body to what the head declares (RFC 9112 6.3, RFC 9113 8.1.1). So this count runs over
-        # only where a class outside this one has put another body in place, and `send` needs no wrapper that would
-        # have to know how far the response has got. A method of a list costs half of what a closure does.
-        countdown = [left, receive, scope]
-        await self.app(scope, MethodType(_receive_declared, countdown), send)
+        countdown = [left, receive, scope]  # a method of a list costs half of what a closure does
+        await self.app(scope, MethodType(receive_declared, countdown), send)
         if countdown[0] < 0:
             raise BodyTooLargeError
 
@@ -189,7 +179,7 @@ class RequestBodyLimitMiddleware:
         try:
             declared = declared_length(framing)
         except ValueError:
-            await self._refuse(_MALFORMED_LENGTH, scope, receive, send)
+            await self._refuse(MALFORMED_LENGTH, scope, receive, send)
             return
         await self._admit(declared, scope, receive, send, chunked=declared is None and bool(framing))
 
@@ -198,15 +188,15 @@ class RequestBodyLimitMiddleware:
     ) -> None:
         """Refuse by the declared length, or set the bound to count by."""
         limit = self._sizes.size_for(scope) if self._sizes else self._max_body_size
-        beyond = _TOO_LARGE
+        beyond = TOO_LARGE
         if declared is None:
             if self._require_content_length:
                 if chunked:
-                    await self._refuse(_LENGTH_REQUIRED, scope, receive, send)
+                    await self._refuse(LENGTH_REQUIRED, scope, receive, send)
                     return
-                limit, beyond = 0, _LENGTH_REQUIRED  # where a body comes after all, as HTTP/2 allows
+                limit, beyond = 0, LENGTH_REQUIRED  # where a body comes after all, as HTTP/2 allows
         elif declared > limit:
-            await self._refuse(_TOO_LARGE, scope, receive, send)
+            await self._refuse(TOO_LARGE, scope, receive, send)
             return
         elif self._enforce_content_length:
             limit = declared
@@ -243,7 +233,7 @@ class RequestBodyLimitMiddleware:
                 received += len(body) if type(body) is bytes else size_of(body)
                 if received > limit:
                     # Another task of the app may have run over the limit meanwhile.
-                    refusal = bound.extend(received) if taken is None else _TOO_LARGE
+                    refusal = bound.extend(received) if taken is None else TOO_LARGE
                     if refusal is not None and taken is None:
                         taken = Takeover(refusal, scope, start=start, last=last, error=BodyTooLargeError)
                         if taken.answers:
@@ -264,7 +254,7 @@ class RequestBodyLimitMiddleware:
                 return drop(message)
             if message["type"] == "http.response.start":
                 start = message
-                if not received and message.get("status", 200) >= _FIRST_ERROR:
+                if not received and message.get("status", 200) >= FIRST_ERROR:
                     bound.give_back()
             elif not message.get("more_body"):
                 last = message
@@ -284,7 +274,7 @@ class RequestBodyLimitMiddleware:
         exchange = exchange_of(scope)
         if exchange is not None:
             exchange.refusal = refusal
-        lingers = refusal is not _MALFORMED_LENGTH and body_follows(scope)
+        lingers = refusal is not MALFORMED_LENGTH and body_follows(scope)
         messages, rest = await self._answer(refusal, scope, receive, lingers=lingers)
         for message in messages[:-1]:
             await send(message)
@@ -298,7 +288,7 @@ class RequestBodyLimitMiddleware:
         """Give the messages of an answer, and what to wait for before the last of them."""
         messages = messages_of(refusal, scope)
         make = self._on_exceeded
-        if make is not None and refusal is _TOO_LARGE:
+        if make is not None and refusal is TOO_LARGE:
             try:
                 messages = await collect(make(scope), scope)
             except Exception:  # noqa: BLE001 -- the request is refused, whatever that function does
@@ -307,29 +297,3 @@ class RequestBodyLimitMiddleware:
             return messages, None
         rest = partial(drain, receive, max_bytes=self._drain_bytes, timeout=self._drain_timeout)
         return [*messages[:-1], *holding_back(messages[-1])], rest
-
-
-async def _receive_declared(countdown: list[Any]) -> Message:
-    """Receive, and count down the bytes that may still come.
-
-    Args:
-        countdown: The bytes that are left, the server's receive, and the scope.
-
-    Raises:
-        BodyTooLargeError: The body is larger than its head declared.
-    """
-    message: Message = await countdown[1]()
-    body = message.get("body")
-    if body:
-        left = countdown[0] = countdown[0] - (len(body) if type(body) is bytes else size_of(body))
-        if left < 0:
-            countdown[1] = _no_more
-            exchange = exchange_of(countdown[2])
-            if exchange is not None:
-                exchange.refusal = _TOO_LARGE
-            raise BodyTooLargeError
-    return message
-
-
-async def _no_more() -> Message:
-    raise BodyTooLargeError

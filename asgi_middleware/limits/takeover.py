@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from asgi_middleware._core.exchange import exchange_of
-from asgi_middleware._core.messages import ends_response
+from asgi_middleware._core.messages import HTTP_1, ends_response
 
 if TYPE_CHECKING:
     from asgi_middleware._core.refusals import Refusal
     from asgi_middleware._core.types import ASGIApp, Message, Scope
-
-_HTTP_1: Final = ("1.1", "1.0", "1")
 
 
 def messages_of(refusal: Refusal, scope: Scope) -> list[Message]:
@@ -45,7 +43,7 @@ async def collect(app: ASGIApp, scope: Scope) -> list[Message]:
         message = "no complete response of http.response.start and http.response.body"
         raise ValueError(message)
     start, *parts = messages
-    if scope.get("http_version", "1.1") in _HTTP_1:
+    if scope.get("http_version", "1.1") in HTTP_1:
         headers = [pair for pair in start.get("headers", ()) if pair[0].lower() != b"connection"]
         start = {**start, "headers": [*headers, (b"connection", b"close")]}
     body = b"".join([bytes(part.get("body") or b"") for part in parts])  # in one, for its last byte may be held back

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from asgi_middleware._core.exchange import Exchange
+from asgi_middleware._core.messages import FIRST_ERROR
 from asgi_middleware.logging.traffic import ABNORMAL_CLOSURE, HTTPTraffic, WebSocketTraffic
 
 Outcome: TypeAlias = Literal["ok", "error", "client_disconnect", "no_response", "incomplete", "cancelled", "refused"]
@@ -47,14 +48,14 @@ def default_level(ending: Ending) -> str:
     status = ending.status
     if ending.outcome in _FAILED or (status is not None and status >= 500):
         return "error"
-    if ending.outcome == "refused" or (status is not None and status >= 400):
+    if ending.outcome == "refused" or (status is not None and status >= FIRST_ERROR):
         return "warning"
     return "info"
 
 
 def is_failure(ending: Ending) -> bool:
     """Tell whether an ending is worth a line even on a path that is excluded from the log."""
-    return ending.outcome != "ok" or (ending.status is not None and ending.status >= 400)
+    return ending.outcome != "ok" or (ending.status is not None and ending.status >= FIRST_ERROR)
 
 
 def went_well(traffic: HTTPTraffic, exchange: Exchange) -> bool:
@@ -62,7 +63,7 @@ def went_well(traffic: HTTPTraffic, exchange: Exchange) -> bool:
     return (
         traffic.ended is not None
         and traffic.status is not None
-        and traffic.status < 400
+        and traffic.status < FIRST_ERROR
         and not traffic.disconnected
         and exchange.error is None
         and exchange.refusal is None

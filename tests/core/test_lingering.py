@@ -110,26 +110,17 @@ class TestDrain:
         await drain(receive, max_bytes=1000, timeout=5)
         assert sum(taken) == 1200
 
-    async def test_bounded_by_time(self) -> None:
-        """A client that sends nothing more does not hold it."""
+    @pytest.mark.parametrize(("silent", "seconds"), [(60, 0.01), (0.01, 60)], ids=["in all", "in silence"])
+    async def test_bounded_by_time(self, silent: float, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A client that sends nothing more waits for the answer: it holds nobody, neither for long nor in silence."""
+        monkeypatch.setattr(lingering, "SILENT_SECONDS", silent)
 
         async def receive() -> dict[str, Any]:
             await anyio.sleep_forever()
             raise AssertionError
 
         with anyio.fail_after(5):
-            await drain(receive, max_bytes=1000, timeout=0.01)
-
-    async def test_bounded_by_silence(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A client that sends nothing for a while waits for the answer, and is not kept for the whole time."""
-        monkeypatch.setattr(lingering, "SILENT_SECONDS", 0.01)
-
-        async def receive() -> dict[str, Any]:
-            await anyio.sleep_forever()
-            raise AssertionError
-
-        with anyio.fail_after(5):
-            await drain(receive, max_bytes=1000, timeout=60)
+            await drain(receive, max_bytes=1000, timeout=seconds)
 
     async def test_not_silent(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Every message begins the silence anew."""
