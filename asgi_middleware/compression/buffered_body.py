@@ -32,7 +32,7 @@ class Blocks:
     """Bytes to be read again, in blocks of 64 KiB or more.
 
     Attributes:
-        size: How many there are.
+        size: How many were added.
     """
 
     __slots__ = ("_begun", "_full", "size")
@@ -57,7 +57,6 @@ class Blocks:
         if self._begun:
             self._fill()
         body = self._full.popleft() if self._full else b""
-        self.size -= len(body)
         return {"type": _REQUEST, "body": body, "more_body": bool(self._full)}
 
     def _fill(self) -> None:
