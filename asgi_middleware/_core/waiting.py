@@ -48,7 +48,10 @@ def new_event() -> Event:
 
 
 def time_limit(seconds: float) -> AbstractAsyncContextManager[object]:
-    """Give a context that raises TimeoutError in a task that waits in it for longer than `seconds`."""
+    """Give a context that raises TimeoutError in a task that waits in it for longer than `seconds`.
+
+    On asyncio the task is cancelled once: what swallows that (``asyncio.wait_for`` of Python 3.11 may) goes on.
+    """
     if on_asyncio():
         return asyncio.timeout(seconds)
     import trio  # noqa: PLC0415 -- as above
@@ -77,8 +80,7 @@ class _TrioLimit(AbstractAsyncContextManager[object]):
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
-        ended = self._scope.__exit__(kind, error, traceback)
+    ) -> None:
+        self._scope.__exit__(kind, error, traceback)
         if self._scope.cancelled_caught:
             raise TimeoutError
-        return ended

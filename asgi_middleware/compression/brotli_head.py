@@ -12,20 +12,27 @@ from __future__ import annotations
 from typing import Final
 
 USUAL_WINDOW: Final = 1 << 22
+"""The window that encoders take by default, in bytes."""
 
-# The low four bits of the first byte, for the two windows beyond the usual one.
-_LARGE_WINDOWS: Final = {0b1101: 1 << 23, 0b1111: 1 << 24}
+TABLES: Final = 5 << 19
+"""What a decoder holds beside its window at most, in bytes: the prefix codes of a block, 768 of them (RFC 7932 9.2)."""
+
 _HEAD: Final = 5  # bytes that hold all of it: 7 bits of window, 2 of flags, 2 of length, 24 of size
 _METADATA: Final = 7  # nibbles: the value that stands for a block without a size
 
 
 def window_of(data: bytes | memoryview) -> int:
-    """Give the window that a stream asks for, in bytes; the usual one for it and all smaller ones.
+    """Give the window that a stream asks for, in bytes (RFC 7932 9.1).
 
     Args:
         data: The beginning of the stream, one byte at least.
     """
-    return _LARGE_WINDOWS.get(data[0] & 0b1111, USUAL_WINDOW)
+    bits = data[0]
+    if not bits & 1:
+        return 1 << 16
+    if bits & 0b1110:
+        return 1 << 17 + (bits >> 1 & 7)
+    return 1 << (8 + (bits >> 4 & 7) if bits & 0b1110000 else 17)
 
 
 def whole_size(data: bytes | memoryview) -> int | None:

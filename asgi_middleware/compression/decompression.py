@@ -88,8 +88,8 @@ class DecompressionMiddleware:
             such a request to the app as it came.
         buffer: Whether to inflate the whole body before the app is called, and to give the app its true Content-Length.
             For apps that read no body without one: Django's form parser, and WSGI apps. It holds up to `max_size` bytes
-            a request. A brotli or zstd body that would need more, beside its decoder's window and what was sent, is
-            inflated twice. Off by default.
+            a request, or what was sent and what the decoder needs, where that is more. A brotli or zstd body that would
+            need more than that is inflated twice. Off by default.
         exclude_paths: Requests to leave alone: "/blobs/**", "PUT /files/*", or compiled patterns.
         thread_minimum_size: Bytes of one body, encoded and inflated together, to process on the event loop before a
             thread takes over. None estimates a millisecond's worth by coding; 0 never uses a thread.
@@ -226,12 +226,12 @@ class DecompressionMiddleware:
     async def _inflate_first(self, plan: Plan, headers: RawHeaders, scope: Scope, receive: Receive, send: Send) -> None:
         body = BufferedBody(receive, plan, self._pool)
         try:
-            size = await body.inflate()
+            complete = await body.inflate()
         except InflationError as error:
             await _BROKEN[error.reason].send(scope, receive, send, unread=not body.ended)
             return
-        if size is not None:  # else the client is gone, and nobody waits for an answer
-            sized = [*without(headers, _FRAMING), (b"content-length", b"%d" % size)]
+        if complete:  # else the client is gone, and nobody waits for an answer
+            sized = [*without(headers, _FRAMING), (b"content-length", b"%d" % body.size)]
             await self.app(_with(scope, sized), body.receive, send)
 
 

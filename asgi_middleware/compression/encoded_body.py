@@ -103,9 +103,9 @@ class EncodedBody(Turns):
         self._unfinished: Step | None = None
 
     @property
-    def window(self) -> int:
-        """The most bytes that its decoders hold to look back at."""
-        return 0 if self._inflation is None else self._inflation.window
+    def memory(self) -> int:
+        """The most bytes that its decoders hold, where that is much."""
+        return 0 if self._inflation is None else self._inflation.memory
 
     async def read(self) -> Message:  # noqa: PLR0912 -- every call of a function costs each piece of a body
         """Give the next message, its body inflated.

@@ -30,6 +30,8 @@ PIECE: Final = 64 * 1024
 
 _GZIP_WINDOW: Final = zlib.MAX_WBITS | 16
 _ZLIB_METHOD: Final = 8
+# What a bound leaves beside brotli's window: with its tables a body takes no more than the bound and 1 MiB then.
+_BROTLI_REST: Final = brotli_head.TABLES - 1024 * 1024
 
 
 class TrailingDataError(Exception):
@@ -48,12 +50,14 @@ class Inflater(Protocol):
         ended: Whether its input may end here; so it may before it began.
         parts: The members or frames begun so far.
         window: The most bytes that it holds to look back at; 0 where that is little.
+        tables: The most bytes that it holds besides; 0 where that is little.
     """
 
     hungry: bool
     ended: bool
     parts: int
     window: int
+    tables: int
 
     def inflate(self, data: bytes | memoryview, /) -> bytes:
         """Give the next piece; `data` is empty unless it is hungry."""
@@ -63,6 +67,7 @@ class Inflater(Protocol):
 class Deflate:
     """The deflate coding (RFC 1950 around RFC 1951), or a bare RFC 1951 stream."""
 
+    tables = 0
     __slots__ = ("_inflater", "ended", "hungry", "parts", "window")
 
     def __init__(self) -> None:
@@ -91,6 +96,7 @@ class Deflate:
 class Gzip:
     """The gzip coding (RFC 1952), of one or more members."""
 
+    tables = 0
     __slots__ = ("_inflater", "_rest", "ended", "hungry", "parts", "window")
 
     def __init__(self) -> None:
@@ -123,12 +129,15 @@ class Gzip:
 class Zstd:
     """The zstd coding (RFC 8878, RFC 9659), of one or more frames."""
 
-    __slots__ = ("_inflater", "_make", "_rest", "ended", "hungry", "parts", "window")
+    tables = 0
+    __slots__ = ("_head", "_inflater", "_largest_window", "_make", "_rest", "ended", "hungry", "parts", "window")
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
         self._inflater: Any = None
         self._rest: bytes = b""
+        self._head: bytes | None = b""  # of the frame; None once it has told the window
+        self._largest_window = 0
         self.hungry = True
         self.ended = True
         self.parts = 0
@@ -141,7 +150,9 @@ class Zstd:
         if inflater is None:
             inflater = self._inflater = self._make()
             self.parts += 1
-            self.window = zstd_head.window_of(data)
+            self._head = b""
+        if self._head is not None:
+            self._read_head(data)
         piece: bytes = inflater.decompress(data, PIECE)
         self.ended = inflater.eof
         if self.ended:
@@ -153,10 +164,20 @@ class Zstd:
             self.hungry = inflater.needs_input
         return piece
 
+    def _read_head(self, data: bytes | memoryview) -> None:
+        head = (self._head or b"") + data[: zstd_head.LONGEST]
+        window = zstd_head.window_of(head)
+        self._head = head if window is None else None
+        if window is not None and window > self._largest_window:
+            # The smaller one is free, but a larger one has no room in its place: both are the process's from here on.
+            self._largest_window = window
+            self.window += window
+
 
 class Brotli:
     """The br coding (RFC 7932)."""
 
+    tables = brotli_head.TABLES
     __slots__ = ("_inflater", "_largest_window", "ended", "hungry", "parts", "window")
 
     def __init__(self, make: Callable[[], Any], largest_window: int) -> None:
@@ -174,6 +195,9 @@ class Brotli:
             self.window = brotli_head.window_of(data)
             if self.window > self._largest_window:
                 raise WindowTooLargeError
+            size = brotli_head.whole_size(data)
+            if size is not None:
+                self.window = min(self.window, 2 * size + 1)
         elif inflater.is_finished():
             raise TrailingDataError
         piece: bytes = inflater.process(data, output_buffer_limit=PIECE)
@@ -226,7 +250,7 @@ def make_coding(name: str, max_size: int) -> Coding | None:
         library = import_first(("brotli", "brotlicffi"))
         if library is None or not hasattr(library.Decompressor, "can_accept_more_data"):
             return None
-        begin = partial(Brotli, library.Decompressor, max(max_size, brotli_head.USUAL_WINDOW))
+        begin = partial(Brotli, library.Decompressor, max(max_size - _BROTLI_REST, brotli_head.USUAL_WINDOW))
         return Coding(begin, 5, library.error, wide=True, declared_size=brotli_head.whole_size)
     library = import_first(("compression.zstd", "backports.zstd"))
     if library is None:

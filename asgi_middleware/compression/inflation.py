@@ -26,6 +26,8 @@ _PART: Final = 256
 _FREE_PARTS: Final = 1000
 # How far the bytes between two codings may run ahead of the body.
 _AHEAD: Final = 1024 * 1024
+# What several decoders may hold together to look back at, whatever the bound: twice what brotli's encoders ask for.
+_ANY_WINDOWS: Final = 8 * 1024 * 1024
 # Up to this size a body may have any ratio.
 _ANY_RATIO: Final = 1024 * 1024
 
@@ -99,9 +101,9 @@ class Inflation:
         self.work = 0
 
     @property
-    def window(self) -> int:
-        """The most bytes that its decoders hold to look back at."""
-        return sum([inflater.window for inflater in self._inflaters])
+    def memory(self) -> int:
+        """The most bytes that its decoders hold, where that is much."""
+        return sum([inflater.window + inflater.tables for inflater in self._inflaters])
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the encoded body; only when it is hungry."""
@@ -194,5 +196,9 @@ class Inflation:
                 size += (inflater.parts - _FREE_PARTS) * _PART
         if size > self._max_size or self._between - self._given * (len(self._inflaters) - 1) > _AHEAD:
             raise InflationError(TOO_LARGE)
+        if len(self._inflaters) > 1:
+            windows = sum([inflater.window for inflater in self._inflaters])
+            if windows > max(self._max_size, _ANY_WINDOWS):
+                raise InflationError(TOO_LARGE)
         if self._max_ratio is not None and size > max(_ANY_RATIO, self._max_ratio * self._taken):
             raise InflationError(RATIO)

@@ -13,6 +13,9 @@ from typing import Final
 LARGEST_WINDOW: Final = 1 << 23
 """The largest window of a frame on the web (RFC 9659 3)."""
 
+LONGEST: Final = 17
+"""Bytes that hold all that tells a window."""
+
 _MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _DESCRIPTOR: Final = 4  # where the byte stands that says which fields follow
 _SINGLE_SEGMENT: Final = 0x20
@@ -21,16 +24,18 @@ _SIZE: Final = (1, 2, 4, 8)  # bytes, by the high two bits
 _TWO_BYTES_FROM: Final = 256  # what a size of two bytes counts from
 
 
-def window_of(data: bytes | memoryview) -> int:
-    """Give the window that a frame asks for, in bytes, or the largest one where its beginning does not tell.
+def window_of(data: bytes) -> int | None:
+    """Give the window that a frame asks for, in bytes; None where its beginning does not tell yet.
 
     Args:
         data: The beginning of the frame.
     """
+    if len(data) < _DESCRIPTOR:
+        return None
     if data[:_DESCRIPTOR] != _MAGIC:
-        return 0 if len(data) >= _DESCRIPTOR else LARGEST_WINDOW  # another kind of frame, or none
+        return 0  # another kind of frame, or none
     if len(data) < _DESCRIPTOR + 2:
-        return LARGEST_WINDOW
+        return None
     descriptor = data[_DESCRIPTOR]
     if not descriptor & _SINGLE_SEGMENT:
         window = data[_DESCRIPTOR + 1]
@@ -40,5 +45,5 @@ def window_of(data: bytes | memoryview) -> int:
     length = _SIZE[descriptor >> 6]
     size = data[begin : begin + length]
     if len(size) < length:
-        return LARGEST_WINDOW
+        return None
     return int.from_bytes(size, "little") + (_TWO_BYTES_FROM if length == 2 else 0)

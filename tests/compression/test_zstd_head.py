@@ -3,7 +3,7 @@
 import pytest
 from request_codings import FORMS, skippable_frame, wide_zstd
 
-from asgi_middleware.compression.zstd_head import LARGEST_WINDOW, window_of
+from asgi_middleware.compression.zstd_head import LONGEST, window_of
 
 MAGIC = b"\x28\xb5\x2f\xfd"
 TEXT = b"the quick brown fox jumps over the lazy dog " * 40
@@ -30,17 +30,25 @@ TEXT = b"the quick brown fox jumps over the lazy dog " * 40
     ids=range(12),
 )
 def test_windows(head, window):
-    """Each form of a head tells its window, and the largest one is assumed where a part of it is missing."""
+    """Each form of a head tells its window, as soon as it is there."""
     assert window_of(MAGIC + head) == window
-    assert window_of(memoryview(MAGIC + head + TEXT)) == window
+    assert window_of((MAGIC + head + TEXT)[:LONGEST]) == window
     if head[0] & 0x20:
-        assert window_of(MAGIC + head[:-1]) == LARGEST_WINDOW
+        assert window_of(MAGIC + head[:-1]) is None
 
 
 @pytest.mark.parametrize("size", range(6))
 def test_a_head_that_is_not_there_yet(size):
-    """Too few bytes to tell stand for the largest window."""
-    assert window_of((MAGIC + b"\x00\x00")[:size]) == LARGEST_WINDOW
+    """Too few bytes tell nothing."""
+    assert window_of((MAGIC + b"\x00\x00")[:size]) is None
+
+
+def test_the_longest_head():
+    """A head with all its fields tells its window by its last byte."""
+    head = MAGIC + b"\xe3" + bytes(4) + (5).to_bytes(8, "little")
+    assert len(head) == LONGEST
+    assert window_of(head) == 5
+    assert window_of(head[:-1]) is None
 
 
 def test_what_needs_no_window():

@@ -48,6 +48,12 @@ def zeros(size: int, form: str) -> bytes:
     return b"".join([*pieces, encoder.flush()])
 
 
+def streamed_brotli(data: bytes, lgwin: int = 22) -> bytes:
+    """Encode as a stream does, which does not know its size."""
+    encoder = brotli.Compressor(quality=5, lgwin=lgwin)
+    return encoder.process(data) + encoder.flush() + encoder.finish()
+
+
 def wide_zstd(window_log: int, data: bytes) -> bytes:
     """Encode with a window of one's own, as a stream does, which does not know its size."""
     encoder = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: window_log})
