@@ -68,7 +68,7 @@ class Store:
         piece = self._blocks[0][at : at + min(PIECE, self.size - self._taken)]
         self._taken += len(piece)
         if not self._taken % _BLOCK:
-            self._blocks.popleft().close()
+            self._blocks.popleft()
         return piece, self._taken < self.size
 
     def _write(self, data: bytes | bytearray) -> None:
@@ -160,7 +160,7 @@ class BufferedBody:
         message = await self._server()
         body = message.get("body")
         if body:
-            encoded.add(body if type(body) is bytes else bytes(body))
+            encoded.add(body)
             if encoded.size > self._max_size + _OVERHEAD:
                 self._body.ended = not message.get("more_body", False)
                 raise InflationError(TOO_LARGE)

@@ -58,11 +58,11 @@ class Reader:
         return b"".join(message["body"] for message in self.messages)
 
 
-async def post(app, coding, *chunks):
-    scope = http_scope("POST", headers=[(b"content-encoding", coding)])
+async def post(app, coding, *chunks, max_size=MIB, headers=()):
+    scope = http_scope("POST", headers=[(b"content-encoding", coding), *headers])
     messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
     messages[-1]["more_body"] = False
-    return await drive(DecompressionMiddleware(app, max_size=MIB, buffer=True), scope, messages)
+    return await drive(DecompressionMiddleware(app, max_size=max_size, buffer=True), scope, messages)
 
 
 def in_slices(data, size):
@@ -125,6 +125,35 @@ async def test_what_is_inflated_twice(encoder, size, times, begun):
     assert len(begun) == times
 
 
+@pytest.mark.parametrize(("body", "times"), [(bytes(400 * KIB), 1), (random.Random(0).randbytes(400 * KIB), 2)])
+async def test_what_was_sent_counts(body, times, begun):
+    """The encoded body is kept as well, as long as it may be needed."""
+    await post(Reader(), b"zstd", *in_slices(FORMS["zstd"][1](body), 10_000))
+    assert len(begun) == times
+
+
+async def test_a_window_counts_once(begun):
+    """A frame takes the place of the one before it, where it looks back no further."""
+    frame = wide_zstd(17, bytes(30 * KIB))
+    await post(Reader(), b"zstd", *[frame] * 10)
+    assert len(begun) == 1
+
+
+async def test_a_window_is_no_larger_than_a_body_of_one_block(begun):
+    """The head of a brotli body that was encoded whole tells how much the decoder will hold."""
+    await post(Reader(), b"br", brotli.compress(bytes(400 * KIB), quality=5), max_size=4 * MIB)
+    assert len(begun) == 1
+    await post(Reader(), b"br", streamed_brotli(bytes(400 * KIB)), max_size=4 * MIB)
+    assert len(begun) == 3
+
+
+async def test_a_head_in_pieces(begun):
+    """A frame's window is known however its head is cut."""
+    body, reader = wide_zstd(23, bytes(300 * KIB)), Reader()
+    await post(reader, b"zstd", *in_slices(body[:10], 1), body[10:])
+    assert (reader.length, len(begun)) == (300 * KIB, 2)
+
+
 @pytest.mark.parametrize("form", ["gzip", "deflate"])
 async def test_what_looks_back_at_little_is_inflated_once(form, begun):
     """A gzip decoder holds 32 KiB, so that what came out is kept up to the bound."""
@@ -158,7 +187,8 @@ async def test_more_was_sent_than_comes_out():
 async def test_a_message_beyond_the_bound(over, status):
     """No more is kept of an encoded body than the bound and a little, in however few messages it comes."""
     frame = skippable_frame(bytes(MIB + 256 * KIB - 8 + over))
-    assert (await post(Reader(), b"zstd", frame)).status == status
+    result = await post(Reader(), b"zstd", frame, headers=[(b"content-length", b"%d" % len(frame))])
+    assert (result.status, result.types) == (status, ["http.response.start", "http.response.body"])
 
 
 async def test_a_whole_body_that_is_refused():
@@ -172,10 +202,10 @@ async def test_a_whole_body_that_is_refused():
 
 async def test_two_wide_windows():
     """What several decoders hold counts together."""
-    body = streamed_brotli(wide_zstd(22, bytes(900 * KIB)), lgwin=22)
-    assert (await post(Reader(), b"zstd, br", body)).status == 200
-    body = streamed_brotli(wide_zstd(22, bytes(900 * KIB)), lgwin=23)
-    assert (await post(Reader(), b"zstd, br", body)).status == 413
+    body = wide_zstd(22, wide_zstd(22, bytes(900 * KIB)))
+    assert (await post(Reader(), b"zstd, zstd", body)).status == 200
+    body = wide_zstd(23, wide_zstd(22, bytes(900 * KIB)))
+    assert (await post(Reader(), b"zstd, zstd", body)).status == 413
 
 
 async def test_a_message_of_another_kind(begun):

@@ -114,20 +114,21 @@ def noise_and_zeros():
     return b"".join([*parts, compressor.finish()])
 
 
-def rle_frame(size, window):
-    """Give a zstd frame of zeros in a few bytes, with the byte that tells its window (RFC 8878 3.1.1.1.2)."""
+def frame(size, window, *, raw=False):
+    """Give a zstd frame of zeros, raw or in a few bytes; `window` is the byte that tells it (RFC 8878 3.1.1)."""
     blocks = []
     while size:
         length = min(size, 1 << 17)
         size -= length
-        blocks.append((length << 3 | 2 | (not size)).to_bytes(3, "little") + b"\0")
+        head = length << 3 | (0 if raw else 2) | (not size)
+        blocks.append(head.to_bytes(3, "little") + (bytes(length) if raw else b"\0"))
     return b"\x28\xb5\x2f\xfd\x00" + bytes([window]) + b"".join(blocks)
 
 
 # Window bytes of 4 and 8 MB, and several on the way there.
 W4, W8 = 0x60, 0x68
 GROWING = ((MIB, 0x50), (3 * MIB // 2, 0x54), (2 * MIB, 0x58), (5 * MIB // 2, 0x5A), (3 * MIB, 0x5C), (LARGE, W8))
-FRAMES_IN_BROTLI = streamed_brotli(rle_frame(LARGE, W8), lgwin=23)
+FRAMES_IN_BROTLI = streamed_brotli(frame(LARGE, W8, raw=True), lgwin=23)
 
 
 # Name: coding, body, buffered.
@@ -151,8 +152,8 @@ BOMBS = {
     "zstd of 8 MB windows, buffered": ("zstd", lambda: zeros(BOMB, "wide zstd"), True),
     "br of 8 MB windows, buffered": ("br", lambda: zeros(BOMB, "wide br"), True),
     "br behind noise, buffered": ("br", noise_and_zeros, True),
-    "zstd of windows that grow, buffered": ("zstd", lambda: b"".join(rle_frame(*each) for each in GROWING), True),
-    "zstd of two windows, buffered": ("zstd", lambda: rle_frame(4900 * 1024, W4) + rle_frame(LARGE, W8), True),
+    "zstd of windows that grow, buffered": ("zstd", lambda: b"".join(frame(*each) for each in GROWING), True),
+    "zstd of two windows, buffered": ("zstd", lambda: frame(4900 * 1024, W4) + frame(LARGE, W8), True),
     "zstd in br of 8 MB windows": ("zstd, br", lambda: FRAMES_IN_BROTLI, False),
     "zstd in br of 8 MB windows, buffered": ("zstd, br", lambda: FRAMES_IN_BROTLI, True),
     "br of many tables": ("br", lambda: tables(23), False),
