@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _REQUEST: Final = "http.request"
 # Up to this size a body is kept whatever its decoder holds.
 _ALWAYS_KEPT: Final = 128 * 1024
-# By so many bytes may an encoded body be larger than what it holds.
-_OVERHEAD: Final = 256 * 1024
+# By so many bytes may an encoded body run ahead of what came out: two codings may each wait for a block of 128 KiB.
+_OVERHEAD: Final = 512 * 1024
 _BLOCK: Final = 16 * PIECE
 
 
@@ -135,7 +135,7 @@ class BufferedBody:
             self.size += len(piece)
             if inflated is not None:
                 inflated.add(piece)
-                if self._is_too_much_to_keep():
+                if more and self._is_too_much_to_keep():
                     inflated = None
         if inflated is not None:
             self._unread = inflated
