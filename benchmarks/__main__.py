@@ -145,7 +145,7 @@ def loads(*, quick: bool) -> Iterator[LoadRecord]:
 
 def waits(*, quick: bool) -> Iterator[WaitRecord]:
     """Measure what small requests wait for on a server that has something large to do."""
-    yield from stalls(rounds=1 if quick else 5, seconds=0.5 if quick else 2)
+    yield from stalls(rounds=1 if quick else 7, seconds=0.5 if quick else 2)
     yield from scraped(rounds=2 if quick else 10, seconds=0.5 if quick else 1)
 
 

@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Iterator
 from importlib import import_module
+from statistics import median
 from typing import Any, Final
 
 from benchmarks.result import WAITS_HEAD, WaitRecord
@@ -88,14 +89,16 @@ def run(name: str, path: str, seconds: float) -> list[float]:
 
 
 def stalls(*, rounds: int, seconds: float, only: str = "") -> Iterator[WaitRecord]:
-    """Measure every subject in both forms, the rounds interleaved; each figure is the best of all rounds."""
+    """Measure every subject in both forms, in turn and back again; each figure is the median of all rounds."""
     for form in FORMS:
         found: dict[str, list[list[float]]] = {name: [] for name in SUBJECTS if only in name}
+        order = list(found)
         for _ in range(rounds):
-            for name, cuts in found.items():
-                cuts.append(run(name, f"/{form}", seconds))
+            for name in order:
+                found[name].append(run(name, f"/{form}", seconds))
+            order.reverse()
         for name, cuts in found.items():
-            yield WaitRecord(during(form), name, min(cut[49] for cut in cuts), min(cut[98] for cut in cuts))
+            yield WaitRecord(during(form), name, median(cut[49] for cut in cuts), median(cut[98] for cut in cuts))
 
 
 def during(form: str) -> str:
@@ -106,8 +109,8 @@ def during(form: str) -> str:
 def main() -> None:
     """Print one line for each subject and form."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stall", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--only", default="", metavar="TEXT", help="only the subjects whose name contains TEXT")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)
