@@ -22,6 +22,7 @@ class Plan(NamedTuple):
         errors: What their libraries raise on malformed data.
         max_size: The most bytes that may come out.
         max_ratio: The most bytes that may come out for each that goes in; None for any.
+        wide: Whether a decoder may hold megabytes to look back at.
         inline_work: The work to do on the event loop before a step goes to a thread.
         declared_size: Gives the size of a body from its beginning, or None where it does not tell. Where there is such
             a function, a step may work far more than it gives, and only bodies that are known to be small stay on the
@@ -32,13 +33,9 @@ class Plan(NamedTuple):
     errors: tuple[type[Exception], ...]
     max_size: int
     max_ratio: float | None
+    wide: bool
     inline_work: int
     declared_size: Callable[[bytes], int | None] | None
-
-    @property
-    def wide(self) -> bool:
-        """Whether its decoders may hold megabytes to look back at."""
-        return any(coding.wide for coding in self.codings)
 
     def begin(self) -> Inflation:
         """Begin one body."""
@@ -65,7 +62,8 @@ def make_plan(
         # Of a body inside another nothing is known before that is undone.
         declared_size = codings[0].declared_size if len(codings) == 1 else _unknown
     errors = tuple({coding.error for coding in codings})
-    return Plan(codings, errors, max_size, max_ratio, work or UNBOUNDED, declared_size)
+    wide = any(coding.wide for coding in codings)
+    return Plan(codings, errors, max_size, max_ratio, wide, work or UNBOUNDED, declared_size)
 
 
 def _unknown(_: bytes) -> None:
